@@ -1,0 +1,37 @@
+"""How tfinput refuses: one first line with what, where, expected, got, and the next move."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def refusal(what: str, expected: str, got: str, fix: str, kind: type[Exception] = ValueError) -> Exception:
+    """Build (not raise) the error for bad input, so that the caller's `raise` ends its branch.
+
+    >>> raise refusal("batch_size", "a positive whole number", "0", "Pass batch_size=32.")
+    Traceback (most recent call last):
+    ...
+    ValueError: tfinput: batch_size: expected a positive whole number, got 0. Pass batch_size=32.
+    """
+    return kind(f"tfinput: {what}: expected {expected}, got {got}. {fix}")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which known name was probably meant, or nothing.
+
+    >>> nearest("bach_size", ["batch_size", "seed"])
+    " Did you mean 'batch_size'?"
+    """
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def short(value: object, limit: int = 60) -> str:
+    """A repr that fits in an error line.
+
+    >>> short("a" * 100, limit=10)
+    "'aaaaaa..."
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,311 @@
+"""Feed: what a builder returns, and the one function that builds it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfinput import cache, options, pipeline, shown, splits
+from tfinput.errors import refusal, short
+from tfinput.labels import classes
+from tfinput.order import Members
+from tfinput.source import Source
+from tfinput.steps import divisors_near, even_batch_size, layout, position, whole
+
+NAMES = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One split: which examples of which source."""
+
+    source: Source
+    members: Members
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Feed:
+    """The data of a training run: an endless training dataset, finite full passes for the rest, and all counts.
+
+    >>> import numpy as np, tfinput
+    >>> feed = tfinput.from_arrays(np.zeros((10, 3)), np.arange(10), batch_size=4, validation_split=2)
+    >>> feed
+    Feed(arrays: train 8 in 2 steps of 4, validation 2 in 1 step of 2; seed=0)
+    >>> train, validation = feed
+    >>> len(list(validation))
+    1
+
+    Feeds are made by builders such as `tfinput.from_arrays`, and never change. The datasets are plain `tf.data.Dataset` objects
+    whose elements are batches: `x`, `(x, y)` or `(x, y, sample_weight)`. Sizes count examples, steps count batches.
+    """
+
+    parts: dict[str, Part]
+    settings: options.Settings
+    drawer: Any = dataclasses.field(default=None)
+    epoch: int = 0
+    step: int = 0
+
+    @cached_property
+    def train(self) -> Any:
+        """The training dataset: endless; from each epoch's border on, `steps_per_epoch` batches hold every example once."""
+        part = self.parts["train"]
+        return pipeline.train(part.source, part.members, self.settings, self.epoch, self.step)
+
+    @cached_property
+    def validation(self) -> Any:
+        """The validation dataset, or None: one finite pass in source order, the same each time."""
+        return self._pass("validation")
+
+    @cached_property
+    def test(self) -> Any:
+        """The test dataset, or None: one finite pass in source order, the same each time."""
+        return self._pass("test")
+
+    def _pass(self, name: str) -> Any:
+        if name not in self.parts:
+            return None
+        part = self.parts[name]
+        return pipeline.full_pass(part.source, part.members, self._batch_size(name), self.settings)
+
+    def _batch_size(self, name: str) -> int:
+        asked = self.settings.validation_batch_size
+        if name == "train":
+            return self.batch_size
+        return asked or even_batch_size(self.parts[name].members.count, self.batch_size)
+
+    def _size(self, name: str) -> int:
+        return self.parts[name].members.count if name in self.parts else 0
+
+    def _steps(self, name: str) -> int:
+        return layout(self._size(name), self._batch_size(name), False, name).steps if name in self.parts else 0
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in a training batch."""
+        return self.settings.batch_size
+
+    @property
+    def validation_batch_size(self) -> int | None:
+        """Examples in a validation batch; None without validation."""
+        return self._batch_size("validation") if "validation" in self.parts else None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training batches that hold every example once (or all whole batches, with `drop_remainder`)."""
+        return layout(self.train_size, self.batch_size, self.settings.drop_remainder).steps
+
+    @property
+    def validation_steps(self) -> int:
+        """Batches in the whole validation set; 0 without one."""
+        return self._steps("validation")
+
+    @property
+    def test_steps(self) -> int:
+        """Batches in the whole test set; 0 without one."""
+        return self._steps("test")
+
+    @property
+    def train_size(self) -> int:
+        """Training examples."""
+        return self._size("train")
+
+    @property
+    def validation_size(self) -> int:
+        """Validation examples; 0 without validation."""
+        return self._size("validation")
+
+    @property
+    def test_size(self) -> int:
+        """Test examples; 0 without a test set."""
+        return self._size("test")
+
+    @property
+    def seed(self) -> int:
+        """The seed of splits, order and augmentation."""
+        return self.settings.seed
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes, where the source knows them."""
+        return self.parts["train"].source.class_names
+
+    @property
+    def element_spec(self) -> Any:
+        """The spec of a training batch."""
+        return self.train.element_spec
+
+    @cached_property
+    def indices(self) -> dict[str, np.ndarray[Any, Any]]:
+        """For each split the positions of its examples in its source, ascending; read-only."""
+        found = {name: part.members.indices.view() for name, part in self.parts.items()}
+        for array in found.values():
+            array.flags.writeable = False
+        return found
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give train and validation, for `train, validation = feed`."""
+        return iter((self.train, self.validation))
+
+    def fit_args(self, model: Any = None) -> dict[str, Any]:
+        """Keyword arguments for `model.fit`: `model.fit(**feed.fit_args(), epochs=10)`.
+
+        Args:
+            model: a compiled model, to have it checked that its `steps_per_execution` divides the epoch. Keras runs whole
+                executions, so that otherwise each of its epochs would be longer than one pass over the data.
+
+        Raises:
+            ValueError: if `steps_per_execution` does not divide `steps_per_epoch`.
+
+        """
+        if model is not None:
+            self._check_execution(model)
+        given = {"x": self.train, "steps_per_epoch": self.steps_per_epoch, "shuffle": False}
+        if "validation" in self.parts:
+            given |= {"validation_data": self.validation, "validation_steps": self.validation_steps}
+        return given
+
+    def _check_execution(self, model: Any) -> None:
+        asked = int(getattr(model, "steps_per_execution", 1) or 1)
+        steps = self.steps_per_epoch
+        if steps % asked:
+            near = divisors_near(steps, asked)
+            sizes = [
+                size
+                for size in range(self.batch_size, 0, -1)
+                if layout(self.train_size, size, self.settings.drop_remainder).steps % asked == 0
+            ][:1]
+            other = f", or batch_size={sizes[0]} in the builder" if sizes else ""
+            fix = f"Use steps_per_execution={near[0]} in compile{other}."
+            raise refusal("steps_per_execution", f"a divisor of the {steps} steps of an epoch", str(asked), fix)
+
+    def evaluate_args(self, split: str = "validation") -> dict[str, Any]:
+        """Keyword arguments for `model.evaluate`: one whole pass over a split, unshuffled and unaugmented."""
+        dataset = self.examples(split)
+        return {"x": dataset, "steps": int(dataset.cardinality())}
+
+    def predict_args(self, split: str = "validation") -> dict[str, Any]:
+        """Keyword arguments for `model.predict`; predictions come in the order of `indices[split]`."""
+        return self.evaluate_args(split)
+
+    def examples(self, split: str = "train") -> Any:
+        """One finite pass in batches, unshuffled and unaugmented: for `layer.adapt`, statistics, evaluation on train.
+
+        >>> import numpy as np, tfinput
+        >>> feed = tfinput.from_arrays(np.arange(5), batch_size=2)
+        >>> [batch.tolist() for batch in feed.examples("train").as_numpy_iterator()]
+        [[0, 1], [2, 3], [4]]
+        """
+        if split not in self.parts:
+            made = [name for name in NAMES if name in self.parts]
+            fix = "Pass validation_split or validation_data (test_split, test_data) to the builder."
+            raise refusal("split", f"one of {made}", short(split), fix)
+        return self._pass("train") if split == "train" else getattr(self, split)
+
+    def at(self, epoch: int = 0, step: int = 0) -> Feed:
+        """The same feed from a later point on, at no cost: `train` goes on bit for bit as it would have.
+
+        `step` may run past the epoch's end, so that `feed.at(step=int(model.optimizer.iterations))` resumes a run.
+        """
+        steps = self.steps_per_epoch
+        epoch, step = position(whole("epoch", epoch, 0), whole("step", step, 0), steps)
+        return dataclasses.replace(self, epoch=epoch, step=step)
+
+    def kfold(self, folds: int) -> list[Feed]:
+        """Feeds for cross-validation over the same arrays: each example validates in one fold and trains in the others.
+
+        A test split stays aside from all folds; `stratify` and `groups` hold for the folds as for a split.
+
+        >>> import numpy as np, tfinput
+        >>> [feed.indices["validation"].tolist() for feed in tfinput.from_arrays(np.arange(5)).kfold(2)]
+        [[2, 3, 4], [0, 1]]
+        """
+        whole("folds", folds, 2)
+        if "validation" in self.parts:
+            fix = "Build the feed without validation_split and validation_data."
+            raise refusal("kfold", "a feed without validation", "one with validation", fix)
+        train = self.parts["train"]
+        made = []
+        for held in self.drawer().folds(folds):
+            rest = np.setdiff1d(train.members.indices, held, assume_unique=True)
+            parts = {"train": Part(train.source, Members(len(rest), rest)), "validation": Part(train.source, Members(len(held), held))}
+            made.append(dataclasses.replace(self, parts=self.parts | parts))
+        return made
+
+    def class_weight(self) -> dict[int, float]:
+        """Balanced class weights for `model.fit(class_weight=…)`: examples / (classes * examples of the class), of train.
+
+        >>> import numpy as np, tfinput
+        >>> tfinput.from_arrays(np.zeros(4), np.array([0, 0, 0, 1])).class_weight()
+        {0: 0.6666666666666666, 1: 2.0}
+
+        Source: King and Zeng, "Logistic regression in rare events data", Political Analysis 9, 2001.
+        """
+        part = self.parts["train"]
+        labels = part.source.labels()
+        if labels is None:
+            raise refusal("class_weight", "one array of class labels y", "none", "Compute the weights from your own labels.")
+        labels = classes("class_weight", labels[part.members.indices])
+        if labels.dtype.kind not in "biuf" or labels.min() < 0:
+            fix = "Encode the classes as numbers."
+            raise refusal("class_weight", "classes numbered from 0 on", f"{labels.dtype}, such as {short(labels[0])}", fix)
+        names, counts = np.unique(labels, return_counts=True)
+        return {int(name): len(labels) / (len(names) * int(count)) for name, count in zip(names, counts, strict=True)}
+
+    def _rows(self) -> list[shown.Row]:
+        steps = {"train": self.steps_per_epoch, "validation": self.validation_steps, "test": self.test_steps}
+        return [shown.Row(name, self._size(name), steps[name], self._batch_size(name)) for name in NAMES if name in self.parts]
+
+    def __repr__(self) -> str:
+        where = f"; from epoch {self.epoch}, step {self.step}" if self.epoch or self.step else ""
+        return shown.line(self.parts["train"].source.name, self._rows(), f"seed={self.seed}{where}")
+
+    def _repr_html_(self) -> str:
+        return shown.table(self.parts["train"].source.name, self._rows(), self.seed, self.element_spec)
+
+
+def build(source: Source, given: dict[str, Any], validation: Source | None = None, test: Source | None = None) -> Feed:
+    """Split, cache and settle; `given` are the known options with their defaults filled in."""
+    settings = options.settle(given)
+    drawn = splits.split(
+        source.size, settings.seed, given["validation_split"], given["test_split"], given["stratify"], given["groups"], source.labels
+    )
+    kept, rest = cache.apply(source, settings)
+    parts = {"train": Part(kept, drawn.train)}
+    for name, members, own in (("validation", drawn.validation, validation), ("test", drawn.test, test)):
+        if own is not None:
+            _refuse_unlike(source, own, f"{name}_data")
+            parts[name] = Part(cache.apply(own, settings)[0], Members(own.size))
+        elif members is not None:
+            parts[name] = Part(kept, members)
+
+    def drawer() -> splits.Drawer:
+        fresh = splits.Drawer(source.size, settings.seed, given["stratify"], given["groups"], source.labels)
+        fresh.left[:] = False
+        fresh.left[drawn.train.indices] = True
+        return fresh
+
+    feed = Feed(parts=parts, settings=rest, drawer=drawer)
+    layout(feed.train_size, feed.batch_size, rest.drop_remainder)
+    _ = feed.train, feed.validation, feed.test  # Errors of the user's functions show here, not in model.fit.
+    return feed
+
+
+def _refuse_unlike(source: Source, other: Source, name: str) -> None:
+    """Validation examples must look like the training examples; they may lack or add sample weights."""
+    ours, theirs = (part.spec if isinstance(part.spec, tuple) else (part.spec,) for part in (source, other))
+    fix = f"Pass {name} in the builder's own form, (x, y), with the same shapes and dtypes."
+    if (len(ours) > 1) != (len(theirs) > 1):
+        raise refusal(name, f"examples like the training ones: {source.spec}", f"{other.spec}", fix)
+    for mine, yours in zip(ours[:2], theirs[:2], strict=False):
+        try:
+            tf.nest.assert_same_structure(mine, yours)
+            same = all(a.is_compatible_with(b) for a, b in zip(tf.nest.flatten(mine), tf.nest.flatten(yours), strict=True))
+        except (TypeError, ValueError):
+            same = False
+        if not same:
+            raise refusal(name, f"{mine}", f"{yours}", fix)

@@ -1,0 +1,145 @@
+"""The user's functions inside the pipeline: how they are called, seeded, and named when they fail.
+
+TensorFlow cannot catch an error inside a graph, and its own message names neither the example nor the function. So a hook
+runs in a small dataset of its own, whose fallback, reached only after an error, runs the hook again in Python, example by
+example, and raises an error that names both and keeps the user's traceback, inside `model.fit` too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from tfinput import layers, seeds
+from tfinput.errors import refusal
+from tfinput.options import Hook
+
+do_not_convert = tf.autograph.experimental.do_not_convert
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One hook of a pipeline: its option's name, the function, and the key of its seeds."""
+
+    name: str
+    function: Hook
+    stream: int
+
+    @property
+    def takes_seed(self) -> bool:
+        """Whether the function has an argument `seed`."""
+        try:
+            return "seed" in inspect.signature(self.function).parameters
+        except (TypeError, ValueError):
+            return False
+
+    @property
+    def random(self) -> bool:
+        """Whether the stage depends on epoch and step."""
+        return "augment" in self.name
+
+    def run(self, element: Any, seed: Any, function: Hook | None = None) -> Any:
+        """Call the function on an element (an example or a batch)."""
+        if layers.is_layer(self.function):
+            return layers.call(self.function, element, seed if self.random else None)
+        arguments = element if isinstance(element, tuple) else (element,)
+        named = {"seed": seed} if self.random and self.takes_seed else {}
+        result = (function or self.function)(*arguments, **named)
+        return tuple(result) if isinstance(result, list) else result
+
+    def trace(self, element: Any, seed: Any) -> Any:
+        """The same in a graph; an error while tracing is told as the user's."""
+        try:
+            # A function of its own, so that AutoGraph converts the user's code and not this library's.
+            return self.run(element, seed, None if layers.is_layer(self.function) else tf.function(self.function))
+        except Exception as error:
+            raise self._traced(element, error) from error
+
+    def _traced(self, element: Any, error: Exception) -> Exception:
+        spec = tf.nest.map_structure(tf.type_spec_from_value, element)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = lines[-1] if lines and lines[0] == "in user code:" else (lines or [""])[0]
+        fix = "It takes what one element holds, and runs as a TensorFlow graph: use tf functions, or wrap NumPy code in tf.numpy_function."
+        return refusal(self.name, f"a function that takes {spec}", f"{type(error).__name__}: {said}", fix)
+
+
+def make(name: str, function: Hook | None, seed: int) -> list[Stage]:
+    """The stage for an option, or none."""
+    if function is None:
+        return []
+    if not name.startswith("batch_") and layers.is_layer(function):
+        fix = f"Pass it as batch_{name}."
+        raise refusal(name, "a function of one example", "a Keras layer, which works on batches", fix, TypeError)
+    return [Stage(name, function, seeds.key(seed, name))]
+
+
+@do_not_convert  # type: ignore[untyped-decorator]
+def on_examples(stages: list[Stage], batch: Any, indices: Any, epochs: Any, source: str) -> Any:
+    """Run the stages on each example of a block, one after another; in a graph."""
+    every = [seeds.fold(stage.stream, epochs, indices) for stage in stages]
+
+    def example(element: Any, drawn: Any) -> Any:
+        for stage, seed in zip(stages, drawn, strict=True):
+            element = stage.trace(element, seed)
+        return element
+
+    def find(values: Any, places: Any, drawn: Any) -> None:
+        specs = []
+        for row in range(len(places)):
+            element = tf.nest.map_structure(lambda part, row=row: part[row], values)
+            for stage, seed in zip(stages, drawn, strict=True):
+                element = _again(stage, element, seed[row], f"{source}, example {places[row]}")
+            specs.append(tf.nest.map_structure(lambda part: tuple(tf.convert_to_tensor(part).shape), element))
+            if specs[row] != specs[0]:
+                fix = "Resize, crop or pad to one shape."
+                raise refusal(
+                    stages[-1].name, f"the shape {specs[0]} of example {places[0]}", f"{specs[row]} in {source}, example {places[row]}", fix
+                )
+
+    count = tf.cast(tf.shape(indices)[0], tf.int64)
+    run = tf.data.Dataset.from_tensor_slices((batch, tuple(every))).map(do_not_convert(example)).batch(count)
+    result = _guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source}")
+    length = indices.shape[0]
+    return tf.nest.map_structure(lambda part: tf.ensure_shape(part, [length, *part.shape[1:]]), result)
+
+
+@do_not_convert  # type: ignore[untyped-decorator]
+def on_batch(stage: Stage, batch: Any, epoch: Any, step: Any, source: str) -> Any:
+    """Run a stage on a batch; in a graph."""
+    seed = seeds.fold(stage.stream, epoch, step)
+
+    def find(values: Any, where: Any, drawn: Any) -> None:
+        _again(stage, values, drawn, f"{source}, step {where[1]} of epoch {where[0]}")
+
+    run = tf.data.Dataset.from_tensors((batch, seed)).map(do_not_convert(stage.trace))
+    return _guarded(run, find, (batch, tf.stack([epoch, step]), seed), f"{stage.name} in {source}")
+
+
+def _again(stage: Stage, element: Any, seed: Any, where: str) -> Any:
+    try:
+        return stage.run(element, seed)
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [""])[0]
+        raise ValueError(f"tfinput: {stage.name} failed in {where}: {type(error).__name__}: {said}") from error
+
+
+def _guarded(run: Any, find: Callable[..., None], arguments: Any, what: str) -> Any:
+    """The single element of `run`; on an error in it, what `find(*arguments)` raises."""
+    spec = run.element_spec
+    flat = tf.nest.flatten(spec)
+
+    def search(*values: Any) -> list[Any]:
+        find(*tf.nest.pack_sequence_as(arguments, values))
+        raise ValueError(f"tfinput: {what} failed once and worked when run again: is it deterministic?")
+
+    def fallback(_: Any) -> Any:
+        found = tf.py_function(search, tf.nest.flatten(arguments), [part.dtype for part in flat])
+        found = found if isinstance(found, (list, tuple)) else [found]
+        return tf.nest.pack_sequence_as(spec, [tf.ensure_shape(part, like.shape) for part, like in zip(found, flat, strict=True)])
+
+    failed = tf.data.Dataset.from_tensors(0).map(do_not_convert(fallback))
+    return run.ignore_errors().concatenate(failed).take(1).get_single_element()

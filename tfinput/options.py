@@ -1,0 +1,176 @@
+"""The options common to all builders: named, documented, checked and settled here once."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypedDict, TypeVar
+
+from tfinput import seeds
+from tfinput.errors import nearest, refusal, short
+from tfinput.steps import whole
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Hook = Callable[..., Any]
+
+
+class Options(TypedDict, total=False):
+    """What every builder takes by keyword; `DOCUMENTED` says what each means."""
+
+    batch_size: int
+    validation_split: Any
+    test_split: Any
+    validation_data: Any
+    test_data: Any
+    stratify: Any
+    groups: Any
+    shuffle: bool
+    seed: int | None
+    preprocess: Hook | None
+    augment: Hook | None
+    batch_preprocess: Hook | None
+    batch_augment: Hook | None
+    cache: str | os.PathLike[str] | None
+    drop_remainder: bool | None
+    validation_batch_size: int | None
+    num_parallel_calls: int | None
+
+
+DOCUMENTED: dict[str, tuple[Any, str]] = {
+    "batch_size": (32, "Examples in a training step, over all replicas."),
+    "validation_split": (None, "A fraction of all examples, a count, or indices. Drawn by the seed, not the last rows."),
+    "test_split": (None, "The same for a test set."),
+    "validation_data": (None, "Validation examples of their own, given like the builder's own subject: `(x, y)`."),
+    "test_data": (None, "The same for a test set."),
+    "stratify": (None, "True to keep the shares of the classes `y` in each split, or an array with a class per example."),
+    "groups": (None, "An array with a group per example; a group never falls on both sides of a split."),
+    "shuffle": (True, "Give the training examples a new order each epoch. Validation is never shuffled."),
+    "seed": (0, "Any int. None draws one, which the feed then shows."),
+    "preprocess": (None, "A function of one example (`x, y, …` as tensors) for every split; it should be deterministic."),
+    "augment": (
+        None,
+        "A function of one training example; gets `seed` (two int32) for `tf.random.stateless_*` if it has such an argument.",
+    ),
+    "batch_preprocess": (None, "The same as `preprocess` for a batch, or a Keras layer or model applied to `x`."),
+    "batch_augment": (None, "The same as `augment` for a batch, or a Keras layer or model applied to `x`."),
+    "cache": (None, "Keep what `preprocess` gives: 'memory', or a folder."),
+    "drop_remainder": (
+        None,
+        "True drops an epoch's short last training batch, so that shapes are static. None drops only where that is needed.",
+    ),
+    "validation_batch_size": (None, "None takes the largest size up to `batch_size` that divides the set evenly, if one is near."),
+    "num_parallel_calls": (None, "Batches prepared at a time. None decides: AUTOTUNE where an accelerator trains."),
+}
+
+# What users of model.fit and of fit_generator may try here, and where it belongs.
+ELSEWHERE: dict[str, str] = {
+    **dict.fromkeys(
+        ("epochs", "initial_epoch", "callbacks", "verbose", "class_weight", "validation_freq"),
+        "Pass it to model.fit beside **feed.fit_args().",
+    ),
+    "steps_per_epoch": "The feed counts: see feed.steps_per_epoch.",
+    "validation_steps": "The feed counts, and validation is always one whole pass: see feed.validation_steps.",
+    "steps": "The feed counts: see feed.evaluate_args().",
+    **dict.fromkeys(
+        ("workers", "use_multiprocessing", "max_queue_size"), "Arrays need no worker processes: num_parallel_calls sets the threads."
+    ),
+    "prefetch": "The feed prefetches by itself.",
+    "buffer_size": "The whole set is shuffled, without a buffer.",
+    "shuffle_buffer_size": "The whole set is shuffled, without a buffer.",
+    "random_state": "It is called seed here.",
+    "test_size": "It is called test_split here.",
+    "drop_last": "It is called drop_remainder here.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settled options that a pipeline needs."""
+
+    batch_size: int
+    shuffle: bool
+    seed: int
+    preprocess: Hook | None
+    augment: Hook | None
+    batch_preprocess: Hook | None
+    batch_augment: Hook | None
+    cache: str | None
+    drop_remainder: bool
+    validation_batch_size: int | None
+    num_parallel_calls: int | None
+
+
+def common_options(builder: Callable[P, R]) -> Callable[P, R]:
+    """Show the common options in a builder's signature and docstring, for help() and notebook tooltips."""
+    signature = inspect.signature(builder)
+    own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+    kinds = Options.__annotations__
+    common = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kinds[name])
+        for name, (default, _) in DOCUMENTED.items()
+    ]
+    builder.__signature__ = signature.replace(parameters=own + common)  # type: ignore[attr-defined]
+    lines = [f"    {name}: {text}" for name, (_, text) in DOCUMENTED.items()]
+    doc = inspect.cleandoc(builder.__doc__ or "")
+    builder.__doc__ = doc.replace("{common options}", "\n".join(lines).lstrip())
+    return builder
+
+
+def known(given: dict[str, Any], builder: str) -> dict[str, Any]:
+    """The given options over the defaults; an unknown name is refused with the nearest known one, or where it belongs."""
+    for name in given:
+        if name not in DOCUMENTED:
+            hint = ELSEWHERE.get(name) or f"{nearest(name, DOCUMENTED)} See help(tfinput.{builder}).".lstrip()
+            raise refusal(f"{builder}({name}=…)", "one of its options", f"{name!r}", hint, TypeError)
+    return {name: given.get(name, default) for name, (default, _) in DOCUMENTED.items()}
+
+
+def settle(options: dict[str, Any]) -> Settings:
+    """Check the options that are no data."""
+    for name in ("shuffle", "drop_remainder"):
+        value = options[name]
+        if not isinstance(value, bool) and not (value is None and name == "drop_remainder"):
+            raise refusal(name, "True or False", short(value), "Shuffling needs no buffer size here.", TypeError)
+    for name in ("preprocess", "augment", "batch_preprocess", "batch_augment"):
+        if options[name] is not None and not callable(options[name]):
+            raise refusal(name, "a function", f"{short(options[name])}", "Pass a function of (x, y).", TypeError)
+    for name in ("stratify", "groups"):
+        if options[name] is not None and options[name] is not False and not _splits(options):
+            fix = "Pass validation_split or test_split too, or drop it."
+            raise refusal(name, "a split to keep it in", "neither validation_split nor test_split", fix)
+    for split in ("validation", "test"):
+        if options[f"{split}_split"] is not None and options[f"{split}_data"] is not None:
+            fix = "Pass one of them."
+            raise refusal(f"{split}_split and {split}_data", "one of the two", "both", fix)
+    least = {name: options[name] for name in ("validation_batch_size", "num_parallel_calls")}
+    return Settings(
+        batch_size=whole("batch_size", options["batch_size"]),
+        shuffle=options["shuffle"],
+        seed=seeds.settle(options["seed"]),
+        preprocess=options["preprocess"],
+        augment=options["augment"],
+        batch_preprocess=options["batch_preprocess"],
+        batch_augment=options["batch_augment"],
+        cache=_cache(options["cache"]),
+        drop_remainder=bool(options["drop_remainder"]),
+        **{name: None if value is None else _parallel(name, value) for name, value in least.items()},
+    )
+
+
+def _splits(options: dict[str, Any]) -> bool:
+    return options["validation_split"] is not None or options["test_split"] is not None
+
+
+def _parallel(name: str, value: Any) -> int:
+    if name == "num_parallel_calls" and not isinstance(value, bool) and value == -1:  # tf.data.AUTOTUNE
+        return -1
+    return whole(name, value)
+
+
+def _cache(value: Any) -> str | None:
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return None if value is None else os.fspath(value)
+    raise refusal("cache", "'memory', a folder or None", short(value), "Pass cache='memory'.", TypeError)

@@ -1,0 +1,1 @@
+"""The builders' materials: one module per family. No module here knows about batches, order or epochs."""

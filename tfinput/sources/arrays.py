@@ -1,0 +1,100 @@
+"""Arrays as a source: nests of arrays, tables, tensors and array files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfinput.errors import refusal
+from tfinput.source import Source
+from tfinput.sources.leaves import Leaf, leaves
+from tfinput.sources.memory import RECYCLED
+
+KEYS = ("x", "y", "sample_weight")
+
+
+def source(x: Any, y: Any = None, sample_weight: Any = None, name: str = "arrays") -> Source:
+    """The source over `x`, `(x, y)` or `(x, y, sample_weight)`, where each is an array or a nest of arrays."""
+    parts = {"x": leaves("x", x)}
+    if y is None and isinstance(x, (str, os.PathLike)):
+        parts = _named_parts(parts["x"])
+    if y is not None:
+        parts["y"] = leaves("y", y)
+    if sample_weight is not None:
+        if "y" not in parts:
+            raise refusal("sample_weight", "targets y beside it", "no y", "Pass y, or no sample_weight.")
+        parts["sample_weight"] = leaves("sample_weight", sample_weight)
+    element = tuple(parts[key] for key in KEYS if key in parts)
+    return of_leaves(element[0] if len(element) == 1 and not isinstance(element[0], tuple) else element, name)
+
+
+def _named_parts(nest: Any) -> dict[str, Any]:
+    """A file whose arrays are called x, y and sample_weight says itself which is which."""
+    if isinstance(nest, dict) and "x" in nest and set(nest) <= set(KEYS):
+        return {key: nest[key] for key in KEYS if key in nest}
+    return {"x": nest}
+
+
+def of_leaves(element: Any, name: str) -> Source:
+    """The source over a nest of leaves of one length."""
+    flat: list[Leaf] = tf.nest.flatten(element)
+    first = flat[0]
+    for other in flat[1:]:
+        if other.size != first.size:
+            fix = "Give every array one row per example."
+            raise refusal(other.path, f"{first.size} examples, as {first.path} has", f"{other.size}", fix)
+    if first.size == 0:
+        raise refusal(first.path, "at least one example", "no examples (0 rows)", "Check the data.")
+
+    def labels() -> np.ndarray[Any, Any] | None:
+        y = element[1] if isinstance(element, tuple) and len(element) > 1 else None
+        return y.rows.all() if isinstance(y, Leaf) else None
+
+    def fingerprint() -> str:
+        digest = hashlib.blake2b(repr([leaf.path for leaf in flat]).encode(), digest_size=16)
+        for leaf in flat:
+            leaf.digest(digest)
+        return digest.hexdigest()
+
+    return Source(
+        name=name,
+        size=first.size,
+        spec=tf.nest.map_structure(lambda leaf: leaf.spec, element),
+        reader=lambda rows: _reader(element, rows),
+        labels=labels,
+        fingerprint=fingerprint,
+        in_memory=all(leaf.rows.tensor is not None for leaf in flat),
+    )
+
+
+def _reader(element: Any, rows: int) -> Any:
+    """Read by gather in the graph where that is quickest, and all other leaves in one call of Python."""
+    flat: list[Leaf] = tf.nest.flatten(element)
+    by_python = [leaf for leaf in flat if _by_python(leaf, rows)]
+
+    def take(indices: Any) -> list[Any]:
+        return [leaf.rows.take(indices) for leaf in by_python]
+
+    def read(indices: Any) -> Any:
+        taken: dict[int, Any] = {}
+        if by_python:
+            dtypes = [leaf.spec.dtype for leaf in by_python]
+            # Not stateful: what it returns depends on the indices alone.
+            batch = tf.numpy_function(take, [indices], dtypes, stateful=False)
+            for leaf, tensor in zip(by_python, batch, strict=True):
+                taken[id(leaf)] = tf.ensure_shape(tensor, [indices.shape[0], *leaf.spec.shape])
+        parts = [taken[id(leaf)] if id(leaf) in taken else tf.gather(leaf.rows.tensor, indices) for leaf in flat]
+        return tf.nest.pack_sequence_as(element, parts)
+
+    return read
+
+
+def _by_python(leaf: Leaf, rows: int) -> bool:
+    if leaf.rows.tensor is None:
+        return True
+    row_bytes = int(leaf.spec.dtype.size) * (leaf.spec.shape.num_elements() or 0)
+    return leaf.rows.take is not None and rows * row_bytes >= RECYCLED

@@ -1,0 +1,106 @@
+"""Arrays in memory: copied once into memory that TensorFlow can share, read by gather or by recycled buffers.
+
+TensorFlow takes over a buffer without a copy only where it is aligned to 64 bytes (it aborts the process on others), so an
+array is copied once into an aligned one, which is a snapshot too: changing the array later does not change the feed.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import deque
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Array = np.ndarray[Any, Any]
+
+ALIGNMENT = 64
+# From this many bytes a batch on, rows are copied by NumPy into recycled buffers: a fresh tensor this large costs more in page
+# faults than the call through Python (measured: 38 MB batches 4 times quicker, 5 MB 1.6 times, below 2 MB slower).
+RECYCLED = 2 << 20
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An uninitialised array that starts on a 64-byte border."""
+    dtype = np.dtype(dtype)
+    nbytes = math.prod(shape) * dtype.itemsize
+    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    made: Array = raw[start : start + nbytes].view(dtype).reshape(shape)
+    return made
+
+
+def snapshot(array: Array) -> Array:
+    """The array's values in aligned memory, contiguous and in this machine's byte order."""
+    copy = aligned(array.shape, array.dtype.newbyteorder("="))
+    np.copyto(copy, array)
+    return copy
+
+
+def shared(array: Array) -> Any:
+    """A tensor over the memory of an aligned, contiguous array, without a copy."""
+    if array.nbytes == 0:
+        return tf.constant(array)
+    with tf.device("CPU:0"):
+        try:
+            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        except BufferError:  # DLPack does not know bfloat16 and its kin: hand the bits over, then name them.
+            carrier = {1: np.uint8, 2: np.uint16}[array.dtype.itemsize]
+            return tf.bitcast(tf.experimental.dlpack.from_dlpack(array.view(carrier).__dlpack__()), array.dtype)
+
+
+class Buffers:
+    """Aligned buffers that come back by themselves once nothing uses the array lent from them."""
+
+    def __init__(self, keep: int = 8) -> None:
+        self._free: deque[Array] = deque(maxlen=keep)
+
+    def lend(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An uninitialised aligned array, from the most recently returned buffer (it may still be in the processor's cache)."""
+        dtype = np.dtype(dtype)
+        nbytes = math.prod(shape) * dtype.itemsize
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = aligned((nbytes,), np.uint8)
+        if len(buffer) < nbytes:
+            buffer = aligned((nbytes,), np.uint8)
+        lent: Array = buffer[:nbytes].view(dtype).reshape(shape)
+        weakref.finalize(lent, self._free.append, buffer).atexit = False
+        return lent
+
+
+class MemoryRows:
+    """Rows of an aligned array that this library owns."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.tensor = shared(array)
+        self._buffers = Buffers()
+
+    def take(self, indices: Array) -> Array:
+        """The rows at `indices`, in a recycled buffer."""
+        out = self._buffers.lend((len(indices), *self.array.shape[1:]), self.array.dtype)
+        # The indices come from this library, so that clipping, which needs no second buffer, never changes one.
+        return np.take(self.array, indices, axis=0, out=out, mode="clip")
+
+    def all(self) -> Array:
+        """All rows."""
+        return self.array
+
+
+class TensorRows:
+    """Rows of a tensor: strings, and what came as a tensor."""
+
+    take = None
+
+    def __init__(self, tensor: Any) -> None:
+        with tf.device("CPU:0"):
+            self.tensor = tf.identity(tensor)
+
+    def all(self) -> Array:
+        """All rows."""
+        rows: Array = self.tensor.numpy()
+        return rows
