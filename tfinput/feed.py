@@ -291,7 +291,12 @@ def build(source: Source, given: dict[str, Any], validation: Source | None = Non
 
     feed = Feed(parts=parts, settings=rest, drawer=drawer)
     layout(feed.train_size, feed.batch_size, rest.drop_remainder)
-    _ = feed.train, feed.validation, feed.test  # Errors of the user's functions show here, not in model.fit.
+    try:
+        _ = feed.train, feed.validation, feed.test  # Errors of the user's functions show here, not in model.fit.
+    except (TypeError, ValueError) as error:
+        if str(error).startswith("tfinput:"):
+            raise error.with_traceback(None) from error.__cause__  # Without some forty frames of TensorFlow's tracing.
+        raise
     return feed
 
 

@@ -54,17 +54,37 @@ class Stage:
     def trace(self, element: Any, seed: Any) -> Any:
         """The same in a graph; an error while tracing is told as the user's."""
         try:
+            self._bind(element)
             # A function of its own, so that AutoGraph converts the user's code and not this library's.
             return self.run(element, seed, None if layers.is_layer(self.function) else tf.function(self.function))
         except Exception as error:
-            raise self._traced(element, error) from error
+            if str(error).startswith("tfinput:"):
+                raise
+            raise self._told(element, error) from error
 
-    def _traced(self, element: Any, error: Exception) -> Exception:
+    def _bind(self, element: Any) -> None:
+        """Refuse a function that cannot take what an element holds."""
+        if layers.is_layer(self.function):
+            return
+        parts = len(element) if isinstance(element, tuple) else 1
+        try:
+            signature = inspect.signature(self.function)
+        except (TypeError, ValueError):
+            return
+        try:
+            signature.bind(*[None] * parts, **({"seed": None} if self.random and self.takes_seed else {}))
+        except TypeError:
+            holds = ["x", "y", "sample_weight"][:parts] + ["seed"] * (self.random and self.takes_seed)
+            fix = f"Write it as def {self.name}({', '.join(holds)})."
+            raise refusal(self.name, f"a function of ({', '.join(holds)})", f"one of {signature}", fix, TypeError) from None
+
+    def _told(self, element: Any, error: Exception) -> Exception:
         spec = tf.nest.map_structure(tf.type_spec_from_value, element)
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = lines[-1] if lines and lines[0] == "in user code:" else (lines or [""])[0]
-        fix = "It takes what one element holds, and runs as a TensorFlow graph: use tf functions, or wrap NumPy code in tf.numpy_function."
-        return refusal(self.name, f"a function that takes {spec}", f"{type(error).__name__}: {said}", fix)
+        said = (lines[-1] if lines and lines[0] == "in user code:" else (lines or [""])[0]).rstrip(".")
+        named = said if said.startswith(type(error).__name__) else f"{type(error).__name__}: {said}"
+        fix = "It runs as a TensorFlow graph: use tf functions, or wrap NumPy code in tf.numpy_function."
+        return refusal(self.name, f"a function that takes {spec}", named, fix)
 
 
 def make(name: str, function: Hook | None, seed: int) -> list[Stage]:
@@ -78,8 +98,9 @@ def make(name: str, function: Hook | None, seed: int) -> list[Stage]:
 
 
 @do_not_convert  # type: ignore[untyped-decorator]
-def on_examples(stages: list[Stage], batch: Any, indices: Any, epochs: Any, source: str) -> Any:
-    """Run the stages on each example of a block, one after another; in a graph."""
+def on_examples(stages: list[Stage], read: Callable[[Any], Any], indices: Any, epochs: Any, source: str) -> Any:
+    """Read a block of examples and run the stages on each, one after another; in a graph."""
+    batch = read(indices)
     every = [seeds.fold(stage.stream, epochs, indices) for stage in stages]
 
     def example(element: Any, drawn: Any) -> Any:
@@ -103,8 +124,18 @@ def on_examples(stages: list[Stage], batch: Any, indices: Any, epochs: Any, sour
     count = tf.cast(tf.shape(indices)[0], tf.int64)
     run = tf.data.Dataset.from_tensor_slices((batch, tuple(every))).map(do_not_convert(example)).batch(count)
     result = _guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source}")
-    length = indices.shape[0]
-    return tf.nest.map_structure(lambda part: tf.ensure_shape(part, [length, *part.shape[1:]]), result)
+    if any(part.shape.rank is None for part in tf.nest.flatten(result)):
+        return tf.nest.map_structure(lambda part, like: tf.ensure_shape(part, [None, *like.shape]), result, _probe(stages, read))
+    return result
+
+
+def _probe(stages: list[Stage], read: Callable[[Any], Any]) -> Any:
+    """What the stages make of the source's first example: Python code inside a graph loses the shapes of what it returns."""
+    with tf.init_scope():
+        element = tf.nest.map_structure(lambda part: part[0], read(tf.constant([0])))
+        for stage in stages:
+            element = _again(stage, element, seeds.fold(stage.stream, 0, 0), "the source's first example")
+        return tf.nest.map_structure(tf.convert_to_tensor, element)
 
 
 @do_not_convert  # type: ignore[untyped-decorator]

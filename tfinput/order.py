@@ -70,6 +70,7 @@ def _counted(members: Members, seen: int, name: int, epoch: int, offset: int, ch
     for it, so it serves only very large sets, with hashed seeds.
     """
     everyone = None if members.chosen is None else members.tensor()
+    chunk = min(chunk, seen)  # so that it spans two epochs at most
 
     def draw(number: Any) -> Any:
         place = number * chunk + offset + tf.range(chunk, dtype=tf.int64)

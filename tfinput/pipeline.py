@@ -89,7 +89,7 @@ def _read(
 
     def hooked(number: Any, indices: Any) -> Any:
         place = number * block + first + tf.range(tf.size(indices, tf.int64), dtype=tf.int64)
-        return hooks.on_examples(stages, read(indices), indices, place // seen + epoch, source.name)
+        return hooks.on_examples(stages, read, indices, place // seen + epoch, source.name)
 
     numbered = tf.data.Dataset.zip((tf.data.Dataset.counter(), blocks))
     mapped = numbered.map(hooks.do_not_convert(hooked), num_parallel_calls=calls)

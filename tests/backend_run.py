@@ -1,0 +1,137 @@
+"""Run in a process of its own, with one Keras backend: real training, with the identities that reached the model. Prints JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+warnings.simplefilter("error")
+# Keras' torch backend calls np.array on eager tensors, whose __array__ has no `copy` (numpy 2): nothing a dataset can change.
+warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept a copy keyword")
+# Raised while jax and torch import their own dependencies.
+warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(jax|jaxlib|torch)(\.|$)")
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfinput
+
+SIZE, HELD, BATCH, EPOCHS = 23, 10, 4, 3
+
+
+class Recorder(keras.Model):
+    """A linear model that records the identities (column 0) of every batch it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="zeros")
+        self.seen: dict[str, list[list[int]]] = {"train": [], "validation": []}
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        self._tap(x, "train" if training else "validation")
+        return self.out(x[:, 1:])
+
+    def _tap(self, x: Any, kind: str) -> None:
+        def record(values: Any) -> None:
+            self.seen[kind].append(np.asarray(values)[:, 0].astype(int).tolist())
+
+        backend = keras.backend.backend()
+        if isinstance(x, keras.KerasTensor):
+            return
+        if backend == "tensorflow":
+            tf.py_function(record, [x], [])
+        elif backend == "jax":
+            import jax
+
+            jax.debug.callback(record, x, ordered=True)
+        elif x.device.type != "meta":
+            record(x.detach().cpu().numpy())
+
+
+def material() -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([np.arange(SIZE + HELD)[:, None], rng.normal(size=(SIZE + HELD, 3))], axis=1).astype("float32")
+    return x, rng.normal(size=(SIZE + HELD, 1)).astype("float32"), rng.uniform(0.5, 2, SIZE + HELD).astype("float32")
+
+
+def trained() -> dict[str, Any]:
+    """The identities that three epochs of fit saw, and the order that the feed itself gives."""
+    x, y, _ = material()
+    feed = tfinput.from_arrays(x, y, batch_size=BATCH, validation_split=HELD, validation_batch_size=BATCH)
+    model = Recorder()
+    model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
+    keras.utils.set_random_seed(0)
+    history = model.fit(**feed.fit_args(), epochs=EPOCHS, verbose=0)
+    own = [batch[0].numpy()[:, 0].astype(int).tolist() for batch in feed.train.take(EPOCHS * feed.steps_per_epoch)]
+    again = Recorder()
+    again.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
+    again.fit(**feed.at(epoch=1).fit_args(), initial_epoch=1, epochs=EPOCHS, verbose=0)
+    return {
+        "seen": model.seen,
+        "own": own,
+        "resumed": again.seen["train"],
+        "validation": feed.indices["validation"].tolist(),
+        "train": feed.indices["train"].tolist(),
+        "steps": [feed.steps_per_epoch, feed.validation_steps],
+        "losses": history.history["val_loss"],
+    }
+
+
+def evaluated() -> dict[str, Any]:
+    """What evaluate gives and what NumPy gives, with weights and with two outputs, for a set the batch size does not divide."""
+    x, y, weights = material()
+    features, labels = x[:HELD, 1:], {"a": y[:HELD], "b": -2 * y[:HELD]}
+    inputs = keras.Input((3,))
+    layer = {"kernel_initializer": "ones", "bias_initializer": "zeros"}
+    one = keras.Model(inputs, keras.layers.Dense(1, **layer)(inputs))
+    one.compile(loss="mse", metrics=["mae"], weighted_metrics=["mse"])
+    error = features.sum(axis=1) - labels["a"][:, 0]
+    weight = weights[:HELD]
+    found: dict[str, Any] = {}
+    plain = tfinput.from_arrays(features, labels["a"], validation_batch_size=4, validation_data=(features, labels["a"]))
+    result = one.evaluate(**plain.evaluate_args(), verbose=0, return_dict=True)
+    found["plain"] = [[result["loss"], (error**2).mean()], [result["mae"], np.abs(error).mean()]]
+    weighted = tfinput.from_arrays(features, labels["a"], weight, validation_batch_size=4, validation_data=(features, labels["a"], weight))
+    result = one.evaluate(**weighted.evaluate_args(), verbose=0, return_dict=True)
+    found["weighted"] = [
+        [result["loss"], (weight * error**2).mean()],
+        [result["mean_squared_error" if "mean_squared_error" in result else "mse"], (weight * error**2).sum() / weight.sum()],
+    ]
+    heads = {name: keras.layers.Dense(1, name=name, **layer)(inputs) for name in "ab"}
+    two = keras.Model(inputs, heads)
+    two.compile(loss={"a": "mse", "b": "mae"}, metrics={"a": ["mae"], "b": ["mse"]})
+    both = tfinput.from_arrays(features, labels, validation_batch_size=4, validation_data=(features, labels))
+    result = two.evaluate(**both.evaluate_args(), verbose=0, return_dict=True)
+    other = features.sum(axis=1) - labels["b"][:, 0]
+    found["two outputs"] = [
+        [result["loss"], (error**2).mean() + np.abs(other).mean()],
+        [result["a_mae"], np.abs(error).mean()],
+        [result["b_mse"], (other**2).mean()],
+    ]
+    predicted = one.predict(**plain.predict_args(), verbose=0)
+    found["predict"] = [[float(p), float(q)] for p, q in zip(predicted[:, 0], features.sum(axis=1), strict=True)]
+    return {name: [[float(a), float(b)] for a, b in pairs] for name, pairs in found.items()}
+
+
+def layered() -> list[bool]:
+    """Whether a random Keras layer in the pipeline gives the same from any step on, and different draws at different steps."""
+    x = np.random.default_rng(1).uniform(size=(12, 6, 6, 3)).astype("float32")
+    stack = keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomBrightness(0.5, value_range=(0, 1))])
+    checks = []
+    for layer in (stack, keras.layers.RandomRotation(0.4)):
+        feed = tfinput.from_arrays(np.repeat(x[:1], 12, axis=0), batch_size=4, batch_augment=layer)
+        whole = [batch.numpy() for batch in feed.train.take(8)]
+        for step in range(6):
+            tail = [batch.numpy() for batch in feed.at(step=step).train.take(2)]
+            checks.append(all(np.array_equal(a, b) for a, b in zip(tail, whole[step:], strict=False)))
+        checks.append(not any(np.array_equal(whole[0], other) for other in whole[1:]))
+    return checks
+
+
+if __name__ == "__main__":
+    print(json.dumps({"trained": trained(), "evaluated": evaluated(), "layered": layered()}))
