@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfinput import layers, seeds
+from tfinput.callback import weakly
 from tfinput.errors import refusal
 from tfinput.options import Hook
 
@@ -98,8 +99,11 @@ def make(name: str, function: Hook | None, seed: int) -> list[Stage]:
 
 
 @do_not_convert  # type: ignore[untyped-decorator]
-def on_examples(stages: list[Stage], read: Callable[[Any], Any], indices: Any, epochs: Any, source: str) -> Any:
-    """Read a block of examples and run the stages on each, one after another; in a graph."""
+def on_examples(stages: list[Stage], read: Callable[[Any], Any], indices: Any, epochs: Any, source: str, keep: list[Any]) -> Any:
+    """Read a block of examples and run the stages on each, one after another; in a graph.
+
+    `keep` collects the Python functions that must live as long as the dataset does.
+    """
     batch = read(indices)
     every = [seeds.fold(stage.stream, epochs, indices) for stage in stages]
 
@@ -122,8 +126,10 @@ def on_examples(stages: list[Stage], read: Callable[[Any], Any], indices: Any, e
                 )
 
     count = tf.cast(tf.shape(indices)[0], tf.int64)
-    run = tf.data.Dataset.from_tensor_slices((batch, tuple(every))).map(do_not_convert(example)).batch(count)
-    result = _guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source}")
+    run = tf.data.Dataset.from_tensor_slices((batch, tuple(every))).map(do_not_convert(example))
+    # All or nothing: past an error, the rest of the block must not pass for the block.
+    run = run.batch(count, drop_remainder=True)
+    result = _guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source}", keep)
     if any(part.shape.rank is None for part in tf.nest.flatten(result)):
         return tf.nest.map_structure(lambda part, like: tf.ensure_shape(part, [None, *like.shape]), result, _probe(stages, read))
     return result
@@ -139,7 +145,7 @@ def _probe(stages: list[Stage], read: Callable[[Any], Any]) -> Any:
 
 
 @do_not_convert  # type: ignore[untyped-decorator]
-def on_batch(stage: Stage, batch: Any, epoch: Any, step: Any, source: str) -> Any:
+def on_batch(stage: Stage, batch: Any, epoch: Any, step: Any, source: str, keep: list[Any]) -> Any:
     """Run a stage on a batch; in a graph."""
     seed = seeds.fold(stage.stream, epoch, step)
 
@@ -147,7 +153,7 @@ def on_batch(stage: Stage, batch: Any, epoch: Any, step: Any, source: str) -> An
         _again(stage, values, drawn, f"{source}, step {where[1]} of epoch {where[0]}")
 
     run = tf.data.Dataset.from_tensors((batch, seed)).map(do_not_convert(stage.trace))
-    return _guarded(run, find, (batch, tf.stack([epoch, step]), seed), f"{stage.name} in {source}")
+    return _guarded(run, find, (batch, tf.stack([epoch, step]), seed), f"{stage.name} in {source}", keep)
 
 
 def _again(stage: Stage, element: Any, seed: Any, where: str) -> Any:
@@ -158,7 +164,7 @@ def _again(stage: Stage, element: Any, seed: Any, where: str) -> Any:
         raise ValueError(f"tfinput: {stage.name} failed in {where}: {type(error).__name__}: {said}") from error
 
 
-def _guarded(run: Any, find: Callable[..., None], arguments: Any, what: str) -> Any:
+def _guarded(run: Any, find: Callable[..., None], arguments: Any, what: str, keep: list[Any]) -> Any:
     """The single element of `run`; on an error in it, what `find(*arguments)` raises."""
     spec = run.element_spec
     flat = tf.nest.flatten(spec)
@@ -167,8 +173,10 @@ def _guarded(run: Any, find: Callable[..., None], arguments: Any, what: str) -> 
         find(*tf.nest.pack_sequence_as(arguments, values))
         raise ValueError(f"tfinput: {what} failed once and worked when run again: is it deterministic?")
 
+    keep.append(search)
+
     def fallback(_: Any) -> Any:
-        found = tf.py_function(search, tf.nest.flatten(arguments), [part.dtype for part in flat])
+        found = tf.py_function(weakly(search), tf.nest.flatten(arguments), [part.dtype for part in flat])
         found = found if isinstance(found, (list, tuple)) else [found]
         return tf.nest.pack_sequence_as(spec, [tf.ensure_shape(part, like.shape) for part, like in zip(found, flat, strict=True)])
 

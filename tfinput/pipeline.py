@@ -86,10 +86,11 @@ def _read(
     if not stages:
         return _rebatched(blocks.map(read, num_parallel_calls=calls), size, sizes)
     epoch, first, seen = start
+    kept: list[Any] = []
 
     def hooked(number: Any, indices: Any) -> Any:
         place = number * block + first + tf.range(tf.size(indices, tf.int64), dtype=tf.int64)
-        return hooks.on_examples(stages, read, indices, place // seen + epoch, source.name)
+        return hooks.on_examples(stages, read, indices, place // seen + epoch, source.name, kept)
 
     numbered = tf.data.Dataset.zip((tf.data.Dataset.counter(), blocks))
     mapped = numbered.map(hooks.do_not_convert(hooked), num_parallel_calls=calls)
@@ -107,10 +108,11 @@ def _on_batches(source: Source, batches: Any, settings: Settings, laid: Layout, 
     if not stages:
         return batches
     first = epoch * laid.steps + step
+    kept: list[Any] = []
 
     def hooked(number: Any, batch: Any) -> Any:
         for stage in stages:
-            batch = hooks.on_batch(stage, batch, number // laid.steps, number % laid.steps, source.name)
+            batch = hooks.on_batch(stage, batch, number // laid.steps, number % laid.steps, source.name, kept)
         return batch
 
     numbered = tf.data.Dataset.zip((tf.data.Dataset.counter(first), batches))
