@@ -44,7 +44,8 @@ def from_arrays(x: Any, y: Any = None, sample_weight: Any = None, **given: Unpac
     """
     known = options.known(dict(given), "from_arrays")
     made = arrays.source(x, y, sample_weight)
-    others = [_other(known[name], name, y is not None) for name in ("validation_data", "test_data")]
+    targets = isinstance(made.spec, tuple) and len(made.spec) > 1  # A file may have brought them.
+    others = [_other(known[name], name, targets) for name in ("validation_data", "test_data")]
     return feed.build(made, known, *others)
 
 

@@ -9,31 +9,36 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import math
 import os
+import secrets
 import shutil
-import types
+import socket
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tensorflow as tf
-from tqdm.auto import tqdm
+from numpy.lib import format as npy
+from tqdm import tqdm
 
-from tfinput import pipeline
-from tfinput.errors import refusal, short
-from tfinput.layers import is_layer
+from tfinput import digests, pipeline
+from tfinput.errors import FileError, refusal
 from tfinput.options import Settings
 from tfinput.order import Members
 from tfinput.source import Source
 from tfinput.sources import arrays
+from tfinput.sources.files import open_file
 from tfinput.sources.leaves import Leaf, leaf, memory_leaf
 from tfinput.sources.memory import TensorRows, aligned
 
 MANIFEST = "manifest.json"
+FORMAT = 1
 CHUNK = 1 << 20
 
 
@@ -45,7 +50,8 @@ def apply(source: Source, settings: Settings) -> tuple[Source, Settings]:
     if settings.cache == "memory":
         cached = _in_memory(source, settings)
     else:
-        name = hashlib.blake2b(f"{source.fingerprint()} {code_digest(settings.preprocess)}".encode(), digest_size=12).hexdigest()
+        made = f"{FORMAT} {tf.__version__} {source.fingerprint()} {digests.of(settings.preprocess)}"
+        name = hashlib.blake2b(made.encode(), digest_size=12).hexdigest()
         cached = _in_folder(source, settings, Path(settings.cache) / f"{source.name}-{name}")
     return dataclasses.replace(cached, labels=source.labels, class_names=source.class_names), rest
 
@@ -56,6 +62,8 @@ def _blocks(source: Source, settings: Settings) -> tuple[Any, Iterator[Any], int
     size = max(1, min(256, (8 << 20) // max(source.example_bytes, 1)))
     batches = pipeline.full_pass(source, Members(source.size), size, plain)
     for part in tf.nest.flatten(batches.element_spec):
+        if not isinstance(part, tf.TensorSpec):
+            raise refusal("cache", "dense tensors from preprocess", str(part), "Use .to_tensor() or tf.sparse.to_dense, or cache=None.")
         if not part.shape[1:].is_fully_defined():
             fix = "Give it a fixed shape (tf.ensure_shape, padding), or use cache=None."
             raise refusal("cache", "examples of one shape", f"shape {part.shape[1:]} from preprocess", fix)
@@ -108,8 +116,6 @@ def _in_folder(source: Source, settings: Settings, folder: Path) -> Source:
 
 
 def _opened(file: Path, spec: Any) -> Leaf:
-    from tfinput.sources.files import open_file
-
     rows = open_file(file)
     rows.dtype = np.dtype(spec.dtype.as_numpy_dtype)
     return leaf(file.stem, rows)
@@ -117,14 +123,13 @@ def _opened(file: Path, spec: Any) -> Leaf:
 
 def _intact(folder: Path) -> bool:
     """Whether a whole cache lies there; a damaged one is removed, to be written again."""
+    if not folder.is_dir():
+        return False
     try:
         sums = json.loads((folder / MANIFEST).read_text())["crc32"]
-        if all(_checksum(folder / name) == crc for name, crc in sums.items()):
+        if set(sums) == {file.name for file in folder.glob("*.npy")} and all(_checksum(folder / name) == crc for name, crc in sums.items()):
             return True
-    except FileNotFoundError:
-        if not folder.exists():
-            return False
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     shutil.rmtree(folder, ignore_errors=True)
     return False
@@ -145,111 +150,54 @@ def _write(source: Source, settings: Settings, folder: Path) -> Any:
     if any(part.dtype == tf.string for part in flat):
         raise refusal("cache", "numbers for a folder of .npy files", "text", "Use cache='memory'.")
     need = sum(source.size * part.dtype.size * math.prod(part.shape[1:]) for part in flat)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
-    aside = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
+    aside = folder.parent / f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder.parent)
+        aside.mkdir()
         _fill(aside, source.size, flat, batches)
         os.rename(aside, folder)
     except OSError as error:
         if not _intact(folder):
             fix = "Free some space, choose another folder, or use cache=None."
-            raise refusal(f"cache in {folder.parent}", f"room for {need} bytes", f"{error}", fix, OSError) from error
+            raise refusal(f"cache in {folder.parent}", f"room for {need} bytes", f"{error}", fix, FileError) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return spec
 
 
 def _fill(aside: Path, size: int, flat: list[Any], batches: Iterator[Any]) -> None:
-    files = [open(aside / f"{place}.npy", "wb") for place in range(len(flat))]  # noqa: SIM115 - closed together below
+    names = [f"{place}.npy" for place in range(len(flat))]
     sums = [0] * len(flat)
-    try:
+    with ExitStack() as stack:
+        files = [stack.enter_context(open(aside / name, "wb")) for name in names]
         for place, part in enumerate(flat):
-            dtype = np.dtype(part.dtype.as_numpy_dtype)
-            described = dtype.str if np.dtype(dtype.str) == dtype else f"<u{dtype.itemsize}"
-            header = {"descr": described, "fortran_order": False, "shape": (size, *part.shape[1:].as_list())}
-            np.lib.format.write_array_header_1_0(files[place], header)
+            sums[place] = _put(files[place], _header(part, size), 0)
         for batch in batches:
-            for file, rows in zip(files, batch, strict=True):
-                file.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
+            for place, rows in enumerate(batch):
+                sums[place] = _put(files[place], np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data, sums[place])
         for file in files:
             file.flush()
             os.fsync(file.fileno())
-    finally:
-        for file in files:
-            file.close()
-    sums = [_checksum(aside / f"{place}.npy") for place in range(len(flat))]
-    manifest = {"size": size, "crc32": {f"{place}.npy": crc for place, crc in enumerate(sums)}}
-    (aside / MANIFEST).write_text(json.dumps(manifest))
+    (aside / MANIFEST).write_text(json.dumps({"size": size, "crc32": dict(zip(names, sums, strict=True))}))
+
+
+def _put(file: BinaryIO, data: Any, crc: int) -> int:
+    file.write(data)
+    return zlib.crc32(data, crc)
+
+
+def _header(part: Any, size: int) -> bytes:
+    dtype = np.dtype(part.dtype.as_numpy_dtype)
+    described = dtype.str if np.dtype(dtype.str) == dtype else f"<u{dtype.itemsize}"
+    header = io.BytesIO()
+    npy.write_array_header_1_0(header, {"descr": described, "fortran_order": False, "shape": (size, *part.shape[1:].as_list())})
+    return header.getvalue()
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what writers that died left aside."""
-    for left in parent.glob(".*.tmp"):
-        pid = left.name.split(".")[-2]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
+    """Remove what writers of this machine that died left aside."""
+    for left in parent.glob(f".*.{socket.gethostname()}.*.tmp"):
+        pid = left.name.split(".")[-3]
+        if pid.isdigit() and Path("/proc").exists() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(left, ignore_errors=True)
-
-
-def code_digest(function: Any) -> str:
-    """A digest of what a function does: its code, defaults, closure and the globals it names, in any process the same.
-
-    A Keras layer counts with its configuration and weights. Code of imported modules counts by name only.
-    """
-    digest = hashlib.blake2b(digest_size=12)
-    _feed(digest, function, set())
-    return digest.hexdigest()
-
-
-def _feed(digest: Any, value: Any, seen: set[int]) -> None:
-    if id(value) in seen:
-        return
-    if is_layer(value):
-        digest.update(json.dumps(value.get_config(), sort_keys=True, default=repr).encode())
-        for weight in value.get_weights():
-            _feed(digest, weight, seen)
-    elif isinstance(value, types.FunctionType):
-        seen.add(id(value))
-        _feed(digest, value.__code__, seen)
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        named = [value.__globals__[name] for name in _names(value.__code__) if name in value.__globals__]
-        for part in (value.__defaults__, sorted((value.__kwdefaults__ or {}).items()), cells, named):
-            _feed(digest, part, seen)
-    elif isinstance(value, types.MethodType):
-        _feed(digest, (value.__func__, value.__self__), seen)
-    elif isinstance(value, types.CodeType):
-        digest.update(value.co_code + repr(value.co_names + value.co_varnames).encode())
-        _feed(digest, value.co_consts, seen)
-    elif isinstance(value, (types.ModuleType, type)):
-        digest.update(value.__name__.encode())
-    elif isinstance(value, np.ndarray):
-        digest.update(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, (tf.Tensor, tf.Variable)):
-        _feed(digest, value.numpy(), seen)
-    elif isinstance(value, dict):
-        for key in sorted(value, key=repr):
-            _feed(digest, (key, value[key]), seen)
-    elif isinstance(value, (tuple, list)):
-        digest.update(f"{type(value).__name__}{len(value)}".encode())
-        for part in value:
-            _feed(digest, part, seen)
-    elif isinstance(value, (frozenset, set)):
-        digest.update(short(sorted(map(repr, value)), 1 << 20).encode())
-    elif hasattr(value, "func") and hasattr(value, "keywords"):  # functools.partial
-        _feed(digest, (value.func, value.args, value.keywords), seen)
-    elif isinstance(value, (int, float, complex, str, bytes, type(None), type(Ellipsis))):
-        digest.update(repr(value).encode())
-    elif hasattr(value, "__dict__"):
-        seen.add(id(value))
-        digest.update(type(value).__qualname__.encode())
-        _feed(digest, vars(value), seen)
-        _feed(digest, vars(type(value)).get("__call__"), seen)
-    else:
-        digest.update(type(value).__qualname__.encode())
-
-
-def _names(code: types.CodeType) -> list[str]:
-    inner = [part for part in code.co_consts if isinstance(part, types.CodeType)]
-    return [*code.co_names, *(name for part in inner for name in _names(part))]

@@ -6,6 +6,14 @@ import difflib
 from collections.abc import Iterable
 
 
+class FileError(OSError, ValueError):
+    """A file that is missing, damaged, or has no room: refused like any other input, and still the OSError that people catch."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """A path with no file there."""
+
+
 def refusal(what: str, expected: str, got: str, fix: str, kind: type[Exception] = ValueError) -> Exception:
     """Build (not raise) the error for bad input, so that the caller's `raise` ends its branch.
 

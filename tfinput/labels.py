@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfinput.errors import refusal
+from tfinput.errors import refusal, short
 
 
 def classes(what: str, given: Any) -> np.ndarray[Any, Any]:
@@ -15,7 +15,7 @@ def classes(what: str, given: Any) -> np.ndarray[Any, Any]:
     >>> classes("y", [[0, 1], [1, 0]]).tolist()
     [1, 0]
     """
-    labels: np.ndarray[Any, Any] = np.asarray(given)
+    labels = vector_like(what, given)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2 and _one_hot(labels):
@@ -27,6 +27,24 @@ def classes(what: str, given: Any) -> np.ndarray[Any, Any]:
         fix = "Pass an array of classes (a binned target, say)."
         raise refusal(what, "class labels", "fractional numbers, as of a regression target", fix)
     return labels
+
+
+def vector_like(what: str, given: Any, expected: str = "one value per example") -> np.ndarray[Any, Any]:
+    """What a user passed for a vector, as an array."""
+    try:
+        return np.asarray(given)
+    except ValueError as error:  # rows of different lengths
+        raise refusal(what, expected, short(given), "Pass a vector.", TypeError) from error
+
+
+def numbered(what: str, names: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A number from 0 on for each name, in the order of the sorted names."""
+    try:
+        numbers: np.ndarray[Any, Any] = np.unique(names, return_inverse=True)[1].reshape(-1)
+    except TypeError as error:
+        fix = "Pass numbers or text, for example with .astype(str)."
+        raise refusal(what, "values of one kind, which can be sorted", f"{error}", fix, TypeError) from error
+    return numbers
 
 
 def _one_hot(rows: np.ndarray[Any, Any]) -> bool:

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypedDict, TypeVar
+from typing import Any, ParamSpec, TypedDict, TypeVar, get_type_hints
 
 from tfinput import seeds
 from tfinput.errors import nearest, refusal, short
@@ -105,9 +105,9 @@ class Settings:
 
 def common_options(builder: Callable[P, R]) -> Callable[P, R]:
     """Show the common options in a builder's signature and docstring, for help() and notebook tooltips."""
-    signature = inspect.signature(builder)
+    signature = inspect.signature(builder, eval_str=True)
     own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
-    kinds = Options.__annotations__
+    kinds = get_type_hints(Options)
     common = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kinds[name])
         for name, (default, _) in DOCUMENTED.items()
@@ -132,11 +132,12 @@ def settle(options: dict[str, Any]) -> Settings:
     """Check the options that are no data."""
     for name in ("shuffle", "drop_remainder"):
         value = options[name]
-        if not isinstance(value, bool) and not (value is None and name == "drop_remainder"):
-            raise refusal(name, "True or False", short(value), "Shuffling needs no buffer size here.", TypeError)
+        if type(value).__name__ not in ("bool", "bool_") and not (value is None and name == "drop_remainder"):
+            fix = "Shuffling needs no buffer size here." if name == "shuffle" else "It says whether to drop an epoch's short last batch."
+            raise refusal(name, "True or False", short(value), fix, TypeError)
     for name in ("preprocess", "augment", "batch_preprocess", "batch_augment"):
         if options[name] is not None and not callable(options[name]):
-            raise refusal(name, "a function", f"{short(options[name])}", "Pass a function of (x, y).", TypeError)
+            raise refusal(name, "a function", short(options[name]), "Pass a function of (x, y).", TypeError)
     for name in ("stratify", "groups"):
         if options[name] is not None and options[name] is not False and not _splits(options):
             fix = "Pass validation_split or test_split too, or drop it."
@@ -148,7 +149,7 @@ def settle(options: dict[str, Any]) -> Settings:
     least = {name: options[name] for name in ("validation_batch_size", "num_parallel_calls")}
     return Settings(
         batch_size=whole("batch_size", options["batch_size"]),
-        shuffle=options["shuffle"],
+        shuffle=bool(options["shuffle"]),
         seed=seeds.settle(options["seed"]),
         preprocess=options["preprocess"],
         augment=options["augment"],

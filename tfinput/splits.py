@@ -12,7 +12,7 @@ import numpy as np
 
 from tfinput import seeds
 from tfinput.errors import refusal, short
-from tfinput.labels import classes
+from tfinput.labels import classes, numbered, vector_like
 from tfinput.order import Members
 
 Vector = np.ndarray[Any, Any]
@@ -31,35 +31,33 @@ def wanted(name: str, value: Any, size: int) -> int | Vector | None:
 
     Fractions are of all examples and round to the nearest count.
     """
-    if value is None or isinstance(value, bool):
-        if value is None:
-            return None
-        raise refusal(name, "a fraction, a count or indices", str(value), "Pass for example 0.2.", TypeError)
-    array = np.asarray(value)
+    if value is None:
+        return None
+    array = vector_like(name, value, "a fraction, a count or indices")
     if array.ndim == 1:
         return _indices(name, array, size)
-    if array.ndim or array.dtype.kind not in "fiu":
+    huge = isinstance(value, int) and array.dtype.kind == "O"
+    if array.ndim or (array.dtype.kind not in "fiu" and not huge):
         raise refusal(name, "a fraction, a count or indices", short(value), "Pass for example 0.2.", TypeError)
-    if array.dtype.kind == "f":
-        if not 0 < float(value) < 1:
-            fix = "Pass for example 0.2; a count is an int."
-            raise refusal(name, "a fraction between 0 and 1", short(value), fix)
-        count = int(float(value) * size + 0.5)
-    else:
-        count = int(value)
+    fraction = array.dtype.kind == "f"
+    if fraction and not 0 < float(value) < 1:
+        fix = "Pass for example 0.2; a count is an int."
+        raise refusal(name, "a fraction between 0 and 1", short(value), fix)
+    count = int(float(value) * size + 0.5) if fraction else int(value)
     if not 0 < count < size:
         fix = "Leave examples on both sides, or pass None for no such split."
-        raise refusal(name, f"between 1 and {size - 1} of the {size} examples", f"{short(value)}, which is {count}", fix)
+        got = f"{short(value)}, which is {count}" if fraction else str(count)
+        raise refusal(name, f"between 1 and {size - 1} of the {size} examples", got, fix)
     return count
 
 
 def _indices(name: str, array: Vector, size: int) -> Vector:
     if array.dtype.kind == "b" and len(array) == size:
         array = np.flatnonzero(array)
-    if array.dtype.kind not in "iu":
+    if len(array) and array.dtype.kind not in "iu":
         fix = "Pass whole numbers, or a mask with one bool per example."
         raise refusal(name, "indices", f"an array of {array.dtype} of length {len(array)}", fix, TypeError)
-    array = np.sort(array.astype(np.int64))
+    array = np.sort(array)
     if len(array) == 0 or len(array) >= size:
         raise refusal(name, f"between 1 and {size - 1} indices", str(len(array)), "Leave examples on both sides.")
     if array[0] < 0 or array[-1] >= size:
@@ -68,7 +66,7 @@ def _indices(name: str, array: Vector, size: int) -> Vector:
     repeated = array[:-1][array[1:] == array[:-1]]
     if len(repeated):
         raise refusal(name, "each index once", f"index {repeated[0]} twice", "Pass np.unique(indices).")
-    return array
+    return array.astype(np.int64)
 
 
 def _classes(given: Any, size: int) -> Vector:
@@ -77,21 +75,15 @@ def _classes(given: Any, size: int) -> Vector:
     found = classes("stratify", given)
     if len(found) != size:
         raise refusal("stratify", f"{size} classes, one per example", str(len(found)), "Pass one class per example.")
-    return _numbered(found)
-
-
-def _numbered(names: Vector) -> Vector:
-    numbers: Vector = np.unique(names, return_inverse=True)[1].reshape(-1)
-    return numbers
+    return numbered("stratify", found)
 
 
 def _shares(counts: Vector, total: int) -> Vector:
     """Split `total` over the classes in proportion to `counts`, by largest remainders."""
-    exact = counts * (total / counts.sum())
-    share = np.floor(exact).astype(np.int64)
-    rest = np.argsort(-(exact - share), kind="stable")[: total - share.sum()]
+    share, remainder = np.divmod(counts * total, counts.sum())
+    rest = np.argsort(-remainder, kind="stable")[: total - share.sum()]
     share[rest] += 1
-    return share
+    return np.asarray(share)
 
 
 class Drawer:
@@ -109,10 +101,10 @@ class Drawer:
         self.groups = None if groups is None else self._groups(groups)
 
     def _groups(self, groups: Any) -> Vector:
-        groups = np.asarray(groups)
+        groups = vector_like("groups", groups)
         if groups.shape != (self.size,):
             raise refusal("groups", f"{self.size} groups, one per example", f"shape {groups.shape}", "Pass a vector.")
-        return _numbered(groups)
+        return numbered("groups", groups)
 
     def ranked(self, name: str) -> Vector:
         """The examples that are left, in the order of the draw."""
@@ -126,6 +118,7 @@ class Drawer:
             if not self.left[taken].all():
                 both = taken[~self.left[taken]][0]
                 raise refusal(name, "indices of no other split", f"index {both} twice", "Make the splits disjoint.")
+            self._refuse_cut_groups(name, taken)
         elif want >= self.left.sum():
             fix = "Make the splits smaller."
             raise refusal(name, f"fewer than the {self.left.sum()} examples that are left", str(want), fix)
@@ -154,9 +147,20 @@ class Drawer:
             raise refusal(
                 f"{name} with stratify",
                 f"at least {least} examples of each class",
-                f"{counts[few[0]]} of the class of example {shown[0]}",
+                f"{counts[few[0]]} of the class of example {shown[0]} to draw from",
                 "Drop or merge that class, or use stratify=None.",
             )
+
+    def _refuse_cut_groups(self, name: str, taken: Vector) -> None:
+        if self.groups is None:
+            return
+        inside = np.zeros(self.size, bool)
+        inside[taken] = True
+        cut = np.flatnonzero(~inside & np.isin(self.groups, self.groups[taken]))
+        if len(cut):
+            within = taken[self.groups[taken] == self.groups[cut[0]]][0]
+            fix = "Pass the indices of whole groups, or use groups=None."
+            raise refusal(f"{name} with groups", "whole groups", f"example {within} but not {cut[0]} of the same group", fix)
 
     def _draw_groups(self, name: str, want: int) -> Vector:
         """Whole groups in the order of the draw, as long as they bring the total nearer to `want`."""

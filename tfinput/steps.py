@@ -6,6 +6,7 @@ full passes always round up, because a full pass leaves nothing out.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import NamedTuple
 
@@ -107,6 +108,6 @@ def divisors_near(steps: int, wanted: int, count: int = 3) -> list[int]:
     >>> divisors_near(12, 5)
     [4, 6, 3]
     """
-    low = [d for d in range(1, int(steps**0.5) + 1) if steps % d == 0]
+    low = [d for d in range(1, math.isqrt(steps) + 1) if steps % d == 0]
     every = sorted({*low, *(steps // d for d in low)})
     return sorted(every, key=lambda d: (abs(d - wanted), d))[:count]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfinput.callback import weakly
 from tfinput.errors import refusal
 from tfinput.source import Source
 from tfinput.sources.leaves import Leaf, leaves
@@ -19,15 +20,18 @@ KEYS = ("x", "y", "sample_weight")
 
 def source(x: Any, y: Any = None, sample_weight: Any = None, name: str = "arrays") -> Source:
     """The source over `x`, `(x, y)` or `(x, y, sample_weight)`, where each is an array or a nest of arrays."""
-    parts = {"x": leaves("x", x)}
+    said = "" if name == "arrays" else f"{name} "
+    parts = {"x": leaves(f"{said}x", x)}
     if y is None and isinstance(x, (str, os.PathLike)):
         parts = _named_parts(parts["x"])
     if y is not None:
-        parts["y"] = leaves("y", y)
+        parts["y"] = leaves(f"{said}y", y)
     if sample_weight is not None:
-        if "y" not in parts:
-            raise refusal("sample_weight", "targets y beside it", "no y", "Pass y, or no sample_weight.")
-        parts["sample_weight"] = leaves("sample_weight", sample_weight)
+        if "sample_weight" in parts:
+            raise refusal(f"{said}sample_weight", "it once", "one beside the file's own", "Pass the file's arrays one by one.")
+        parts["sample_weight"] = leaves(f"{said}sample_weight", sample_weight)
+    if "sample_weight" in parts and "y" not in parts:
+        raise refusal(f"{said}sample_weight", "targets y beside it", "no y", "Pass y, or no sample_weight.")
     element = tuple(parts[key] for key in KEYS if key in parts)
     return of_leaves(element[0] if len(element) == 1 and not isinstance(element[0], tuple) else element, name)
 
@@ -84,7 +88,7 @@ def _reader(element: Any, rows: int) -> Any:
         if by_python:
             dtypes = [leaf.spec.dtype for leaf in by_python]
             # Not stateful: what it returns depends on the indices alone.
-            batch = tf.numpy_function(take, [indices], dtypes, stateful=False)
+            batch = tf.numpy_function(weakly(take), [indices], dtypes, stateful=False)
             for leaf, tensor in zip(by_python, batch, strict=True):
                 taken[id(leaf)] = tf.ensure_shape(tensor, [indices.shape[0], *leaf.spec.shape])
         parts = [taken[id(leaf)] if id(leaf) in taken else tf.gather(leaf.rows.tensor, indices) for leaf in flat]

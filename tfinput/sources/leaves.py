@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfinput.errors import refusal, short
-from tfinput.sources import files
+from tfinput.sources import files, hdf5
 from tfinput.sources.memory import Array, MemoryRows, TensorRows, snapshot
+
+PIECE = 1 << 24
+# What tf.data cuts into batches; it has no code for the 8-bit floats and smaller types that TensorFlow has besides.
+DTYPES = frozenset(
+    {tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.complex64, tf.complex128, tf.bool, tf.string}
+    | {tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64}
+)
 
 
 @dataclass(frozen=True)
@@ -36,14 +43,25 @@ class Leaf:
     def digest(self, into: Any) -> None:
         """Feed everything that makes this material what it is to a hash object."""
         into.update(repr((self.spec.shape, self.spec.dtype.name, self.size)).encode())
-        named = getattr(self.rows, "path", None)
-        if named is not None:
-            into.update(file_identity(named.split("::")[0]) + named.encode())
-        elif self.spec.dtype == tf.string:
-            for text in self.rows.all().reshape(-1):
-                into.update(len(text).to_bytes(8, "little") + text)
-        else:
-            into.update(np.ascontiguousarray(self.rows.all()).reshape(-1).view(np.uint8))
+        within = self.rows.file() if hasattr(self.rows, "file") else None
+        if within is not None and os.path.isfile(within[0]):
+            into.update(file_identity(within[0]) + within[1].encode())
+            return
+        for rows in self._pieces():
+            if rows.dtype.kind == "O":
+                for text in rows.reshape(-1):
+                    into.update(len(text).to_bytes(8, "little") + text)
+            else:
+                into.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8))
+
+    def _pieces(self) -> Iterator[Array]:
+        """All rows, a few at a time where they lie in a file."""
+        if self.rows.tensor is not None:
+            yield self.rows.all()
+            return
+        step = max(1, PIECE // max(1, self.spec.dtype.size * (self.spec.shape.num_elements() or 1)))
+        for start in range(0, self.size, step):
+            yield self.rows.take(np.arange(start, min(start + step, self.size)))
 
 
 def file_identity(path: str, ends: int = 1 << 16) -> bytes:
@@ -60,6 +78,9 @@ def file_identity(path: str, ends: int = 1 << 16) -> bytes:
 def leaves(path: str, value: Any) -> Any:
     """The nest of leaves in what the user passed: dicts, tuples and named tuples are kept, lists become tuples."""
     if isinstance(value, Mapping):
+        if len({type(key) for key in value}) > 1:
+            fix = "Give the parts names of one kind, all str."
+            raise refusal(path, "keys of one kind", short(list(value)), fix, TypeError)
         made: Any = {key: leaves(f"{path}[{key!r}]", part) for key, part in value.items()}
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
         made = type(value)(*(leaves(f"{path}.{name}", part) for name, part in zip(value._fields, value, strict=True)))
@@ -88,28 +109,19 @@ def _from_file(path: str, value: Any) -> Any:
 
 def leaf(path: str, value: Any) -> Leaf:
     """One array as a leaf."""
-    if isinstance(value, (files.MappedRows, files.Hdf5Rows)):
+    if isinstance(value, (files.MappedRows, hdf5.Hdf5Rows)):
         return _file_leaf(path, value)
     if type(value).__module__.split(".")[0] == "h5py" and hasattr(value, "asstr"):
-        return _file_leaf(path, files.hdf5_rows(value))
+        return _file_leaf(path, hdf5.hdf5_rows(value))
     if isinstance(value, (tf.Tensor, tf.Variable)):
         return _tensor_leaf(path, value)
-    if isinstance(value, np.memmap) and value.filename is not None and value.flags.c_contiguous and value.ndim:
-        return _file_leaf(path, _remapped(value))
+    if isinstance(value, np.memmap) and value.filename is not None and value.flags.forc and value.ndim and value.size:
+        return _file_leaf(path, files.MappedRows.of_memmap(value))
     return _array_leaf(path, _as_array(path, value))
 
 
-def _remapped(value: np.memmap[Any, Any]) -> files.MappedRows:
-    start = value.offset
-    base: Any = value
-    while isinstance(base.base, np.memmap):
-        base = base.base
-    start += value.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-    return files.MappedRows(str(value.filename), start, value.shape, value.dtype)
-
-
 def _file_leaf(path: str, rows: Any) -> Leaf:
-    dtype = _checked_dtype(path, rows.dtype, lambda: np.dtype(object)) if rows.dtype.kind != "O" else tf.string
+    dtype = _checked_dtype(path, rows.dtype, lambda: None) if rows.dtype.kind != "O" else tf.string
     return Leaf(path, rows.shape[0], tf.TensorSpec(rows.shape[1:], dtype), rows)
 
 
@@ -118,6 +130,8 @@ def _tensor_leaf(path: str, value: Any) -> Leaf:
         raise refusal(path, "values", "a symbolic tensor", "Build the feed outside tf.function.", TypeError)
     if value.shape.rank == 0:
         raise _single_value(path)
+    if value.dtype not in DTYPES:
+        raise _no_dtype(path, value.dtype.name)
     return Leaf(path, int(value.shape[0]), tf.TensorSpec(value.shape[1:], value.dtype), TensorRows(value))
 
 
@@ -131,27 +145,35 @@ def _array_leaf(path: str, array: Array) -> Leaf:
         raise _single_value(path)
     dtype = _checked_dtype(path, array.dtype, lambda: _only_text(path, array))
     if dtype == tf.string:
-        if array.dtype.kind in "OT":
-            array = array.astype(object)
-        return Leaf(path, len(array), tf.TensorSpec(array.shape[1:], dtype), TensorRows(tf.constant(array, tf.string)))
+        return Leaf(path, len(array), tf.TensorSpec(array.shape[1:], dtype), TensorRows(_texts(path, array)))
     return memory_leaf(path, snapshot(array))
+
+
+def _texts(path: str, array: Array) -> Any:
+    if array.dtype.kind == "T":  # It may have a value for what is missing.
+        array = array.astype(object)
+        _only_text(path, array)
+    try:
+        with tf.device("CPU:0"):
+            return tf.constant(array, tf.string)
+    except (ValueError, UnicodeError) as error:
+        fix = "Pass valid Unicode, or bytes."
+        raise refusal(path, "text", f"text that has no UTF-8 form ({short(str(error), 200)})", fix) from error
 
 
 def _single_value(path: str) -> Exception:
     return refusal(path, "an array with one row per example", "a single value (0-d, shape ())", "Pass an array of at least one dimension.")
 
 
-def _only_text(path: str, array: Array) -> np.dtype[Any]:
-    for place, value in enumerate(array.reshape(-1)):
+def _only_text(path: str, array: Array) -> None:
+    for place, value in np.ndenumerate(array):
         if not isinstance(value, (str, bytes)):
             fix = "Convert it: to numbers with .astype('float32'), to text with .astype(str); rows of different lengths need padding."
-            raise refusal(
-                f"{path}[{place}]", "a number or text", f"{type(value).__name__} {short(value, 30)} in an object array", fix, TypeError
-            )
-    return np.dtype(object)
+            where = f"{path}[{', '.join(map(str, place))}]"
+            raise refusal(where, "a number or text", f"{type(value).__name__} {short(value, 30)} in an object array", fix, TypeError)
 
 
-def _checked_dtype(path: str, dtype: np.dtype[Any], check_objects: Callable[[], Any]) -> Any:
+def _checked_dtype(path: str, dtype: np.dtype[Any], check_objects: Callable[[], None]) -> Any:
     if dtype.names is not None:
         fix = f"Pass a dict of columns: {{name: array[name] for name in {list(dtype.names)!r}}}."
         raise refusal(path, "numbers, bools or text", f"a structured array with fields {short(list(dtype.names))}", fix, TypeError)
@@ -163,12 +185,18 @@ def _checked_dtype(path: str, dtype: np.dtype[Any], check_objects: Callable[[], 
     if dtype.kind in "OUST":
         return tf.string
     try:
-        if dtype.kind in "fc" and dtype.itemsize > (8 if dtype.kind == "f" else 16):
-            raise TypeError
-        return tf.as_dtype(dtype.newbyteorder("=") if not dtype.isnative else dtype)
+        # TensorFlow takes long doubles for doubles.
+        found = None if dtype in (np.longdouble, np.clongdouble) else tf.as_dtype(dtype if dtype.isnative else dtype.newbyteorder("="))
     except TypeError:
-        fix = "Convert it, for example with .astype('float64')."
-        raise refusal(path, "a dtype that TensorFlow has", str(dtype), fix, TypeError) from None
+        found = None
+    if found not in DTYPES:
+        raise _no_dtype(path, str(dtype))
+    return found
+
+
+def _no_dtype(path: str, name: str) -> Exception:
+    target = "float32" if name.startswith("float") and "128" not in name else "int8" if "int" in name else "float64"
+    return refusal(path, "a dtype that tf.data can batch", name, f"Convert it, for example with .astype('{target}').", TypeError)
 
 
 def _as_array(path: str, value: Any) -> Array:
@@ -184,6 +212,9 @@ def _as_array(path: str, value: Any) -> Array:
         return tables.array(path, value)
     if package == "scipy" and hasattr(value, "toarray"):
         raise refusal(path, "a dense array", "a sparse matrix", "Use .toarray() if it fits in memory.", TypeError)
+    if isinstance(value, (tf.SparseTensor, tf.RaggedTensor)):
+        fix = "Use tf.sparse.to_dense, or to_tensor() to pad, if it fits in memory."
+        raise refusal(path, "a dense array", f"a {type(value).__name__}", fix, TypeError)
     if value is not None and not np.isscalar(value):
         if getattr(value, "requires_grad", False):
             value = value.detach()
@@ -200,4 +231,6 @@ def _as_array(path: str, value: Any) -> Array:
     elif value is not None:
         raise _single_value(path)
     fix = "Pass arrays, or a dict or tuple of arrays."
+    if isinstance(value, (tf.data.Dataset, Iterator)):
+        fix = "Arrays can be read in any order, a stream cannot: collect its values into arrays first."
     raise refusal(path, "an array, a tensor, a table or a path", f"{short(value)} ({type(value).__name__})", fix, TypeError)

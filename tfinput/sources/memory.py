@@ -46,9 +46,8 @@ def shared(array: Array) -> Any:
     with tf.device("CPU:0"):
         try:
             return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-        except BufferError:  # DLPack does not know bfloat16 and its kin: hand the bits over, then name them.
-            carrier = {1: np.uint8, 2: np.uint16}[array.dtype.itemsize]
-            return tf.bitcast(tf.experimental.dlpack.from_dlpack(array.view(carrier).__dlpack__()), array.dtype)
+        except BufferError:  # DLPack does not know bfloat16: hand the bits over, then name them.
+            return tf.bitcast(tf.experimental.dlpack.from_dlpack(array.view(np.uint16).__dlpack__()), array.dtype)
 
 
 class Buffers:
@@ -61,14 +60,18 @@ class Buffers:
         """An uninitialised aligned array, from the most recently returned buffer (it may still be in the processor's cache)."""
         dtype = np.dtype(dtype)
         nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes == 0:
+            return np.empty(shape, dtype)
         try:
             buffer = self._free.pop()
         except IndexError:
             buffer = aligned((nbytes,), np.uint8)
         if len(buffer) < nbytes:
             buffer = aligned((nbytes,), np.uint8)
-        lent: Array = buffer[:nbytes].view(dtype).reshape(shape)
-        weakref.finalize(lent, self._free.append, buffer).atexit = False
+        flat = np.frombuffer(buffer.data, np.uint8, nbytes)
+        # Every view of the loan has this memoryview as its base, while NumPy would let views skip an array in between.
+        weakref.finalize(flat.base, self._free.append, buffer).atexit = False
+        lent: Array = flat.view(dtype).reshape(shape)
         return lent
 
 

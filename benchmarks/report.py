@@ -1,0 +1,179 @@
+"""The figures as markdown tables, as targets met or missed, and as bars."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Case = dict[str, Any]
+
+HEADS = {
+    "arrays": ["training stream", "tfinput, µs a batch", "x Keras' adapter", "x `shuffle(N)`", "of `np.take`", "of `np.take`, ring of 4"],
+    "start": ["first batch", "tfinput, s", "Keras' adapter, s", "`shuffle(N)`, s", "x Keras' adapter", "x `shuffle(N)`"],
+    "memory": [
+        "extra memory, peak (steady)",
+        "tfinput",
+        "Keras' adapter",
+        "`shuffle(N)`",
+        "tfinput, `.npy`",
+        "added over 30 epochs, arrays / `.npy`",
+    ],
+    "fit": ["`model.fit`", "tfinput, s", "x `fit(x, y)`", "of one resident batch"],
+}
+
+
+def _ratio(case: Case, name: str) -> str:
+    found = case["ratios"].get(name)
+    return "" if found is None else f"{found['median']:.2f} ({found['low']:.2f}-{found['high']:.2f})"
+
+
+def _median(case: Case, name: str) -> float:
+    return statistics.median(case["seconds"][name])
+
+
+def _arrays(case: Case) -> list[str]:
+    steps = -(-case["rows"] // case["batch_size"]) * case["epochs"]
+    return [f"{_median(case, 'tfinput') / steps * 1e6:.1f}", *(_ratio(case, name) for name in ("keras", "slices", "take", "take_ring"))]
+
+
+def _start(case: Case) -> list[str]:
+    return [*(f"{_median(case, name):.2f}" for name in ("tfinput", "keras", "slices")), _ratio(case, "keras"), _ratio(case, "slices")]
+
+
+def _memory(case: Case) -> list[str]:
+    extra = case["extra"]
+    cells = [f"{extra[name]['peak']:.2f} ({extra[name]['steady']:.2f})" for name in ("tfinput", "keras", "slices", "npy")]
+    return [*cells, f"{extra['tfinput']['growth']:+.3f} / {extra['npy']['growth']:+.3f}"]
+
+
+def _fit(case: Case) -> list[str]:
+    return [f"{_median(case, 'tfinput'):.2f}", _ratio(case, "keras"), _ratio(case, "resident")]
+
+
+CELLS: dict[str, Callable[[Case], list[str]]] = {"arrays": _arrays, "start": _start, "memory": _memory, "fit": _fit}
+
+
+def head(section: str) -> list[str]:
+    return [_line(HEADS[section]), _line(["---"] * len(HEADS[section]))]
+
+
+def row(section: str, name: str, case: Case) -> str:
+    return _line([name, *CELLS[section](case)])
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def means(cases: dict[str, Case]) -> dict[str, float]:
+    """The geometric mean over the cases of each ratio that all of them have."""
+    names = set.intersection(*(set(case["ratios"]) for case in cases.values()))
+    return {name: statistics.geometric_mean([case["ratios"][name]["median"] for case in cases.values()]) for name in sorted(names)}
+
+
+def tables(results: dict[str, Any]) -> str:
+    """All figures as markdown."""
+    lines = []
+    for section in (name for name in HEADS if name in results):
+        cases = results[section]["cases"]
+        lines += [*head(section), *(row(section, name, case) for name, case in cases.items())]
+        if section in ("arrays", "fit"):
+            mean, width = means(cases), len(HEADS[section])
+            names = {"arrays": ["keras", "slices", "take"], "fit": ["keras", "resident"]}[section]
+            cells = ["geometric mean", "", *(f"{mean[name]:.2f}" for name in names)]
+            lines.append(_line(cells + [""] * (width - len(cells))))
+        lines.append("")
+    lines += [_line(["target", "measured", ""]), _line(["---"] * 3)]
+    lines += [_line([text, measured, "met" if met else "**missed**"]) for text, measured, met in targets(results)]
+    seen = {tuple(results[section]["environment"].items()) for section in results}
+    lines += ["", *(", ".join(f"{name} {value}" for name, value in here) + "." for here in sorted(seen))]
+    return "\n".join(lines)
+
+
+def targets(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """Each target with what was measured for it, and whether that meets it."""
+    found: list[tuple[str, str, bool]] = []
+
+    def add(text: str, value: float, met: bool) -> None:
+        found.append((text, f"{value:.3f}", met))
+
+    def cases(section: str) -> dict[str, Case]:
+        return results.get(section, {}).get("cases", {})
+
+    def worst(section: str, ratio: str) -> float:
+        return min(case["ratios"][ratio]["median"] for case in cases(section).values())
+
+    if cases("arrays"):
+        mean = means(cases("arrays"))
+        add("Keras' array adapter, geometric mean: 1.5", mean["keras"], mean["keras"] >= 1.5)
+        add("Keras' array adapter, every case: 1.0", worst("arrays", "keras"), worst("arrays", "keras") >= 1.0)
+        add("`shuffle(N)`, geometric mean: 3.5", mean["slices"], mean["slices"] >= 3.5)
+        for name in ("3 KB x 256", "150 KB x 32", "150 KB x 256"):
+            if name in cases("arrays"):
+                share = cases("arrays")[name]["ratios"]["take"]["median"]
+                add(f"`np.take`, {name}: 0.8", share, share >= 0.8)
+    if cases("start"):
+        add("first batch, sooner than `shuffle(N)`: 5", worst("start", "slices"), worst("start", "slices") >= 5)
+    if cases("fit"):
+        add("`fit(x, y)`, every case: 1.0", worst("fit", "keras"), worst("fit", "keras") >= 1.0)
+    for name, case in cases("memory").items():
+        extra = case["extra"]
+        add(f"extra memory, {name}: at most 1.05", extra["tfinput"]["peak"], extra["tfinput"]["peak"] <= 1.05)
+        add(f"extra memory, {name}, `.npy`: at most 0.05", extra["npy"]["peak"], extra["npy"]["peak"] <= 0.05)
+        growth = max(extra["tfinput"]["growth"], extra["npy"]["growth"])
+        add(f"added over 30 epochs, {name}: at most 0.01", growth, growth <= 0.01)
+    return found
+
+
+BARS = {
+    "arrays": {"keras": "x Keras' array adapter", "slices": "x from_tensor_slices.shuffle(N)", "take": "of np.take (limit)"},
+    "fit": {"keras": "x fit(x, y)", "resident": "of one resident batch (limit)"},
+}
+COLOURS = {"keras": "#0072b2", "slices": "#009e73", "take": "#999999", "resident": "#999999"}
+TITLES = {"arrays": "Training stream", "fit": "model.fit"}
+
+
+def draw(results: dict[str, Any], file: Path) -> None:
+    """Bars from the line at 1.0 up (tfinput is quicker) or down, with the lowest and highest repeat as whiskers."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    shown = [name for name in BARS if results.get(name, {}).get("cases")]
+    if not shown:
+        return
+    widths = [len(results[name]["cases"]) * len(BARS[name]) for name in shown]
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    axes = figure.subplots(1, len(shown), squeeze=False, width_ratios=widths)[0]
+    for axis, section in zip(axes, shown, strict=True):
+        cases, bars = results[section]["cases"], BARS[section]
+        width = 0.8 / len(bars)
+        for number, (ratio, label) in enumerate(bars.items()):
+            found = [case["ratios"][ratio] for case in cases.values()]
+            middle = [one["median"] for one in found]
+            whiskers = [[one["median"] - one["low"] for one in found], [one["high"] - one["median"] for one in found]]
+            places = [case + (number - (len(bars) - 1) / 2) * width for case in range(len(cases))]
+            heights = [value - 1 for value in middle]
+            axis.bar(places, heights, width * 0.92, bottom=1, yerr=whiskers, label=label, color=COLOURS[ratio], ecolor="#555555")
+        axis.axhline(1, color="black", linewidth=1)
+        axis.set_yscale("log")
+        low, high = axis.get_ylim()
+        ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= tick <= high]
+        axis.set_yticks(ticks)
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.set_xticks(range(len(cases)), [name.replace(", ", ",\n") for name in cases])
+        axis.set_title(f"{TITLES[section]}: tfinput's speed against others")
+        axis.legend(frameon=False, fontsize=8)
+        axis.grid(axis="y", alpha=0.3)
+        axis.set_axisbelow(True)
+    figure.savefig(file, dpi=120, metadata={"Software": None})
+
+
+def put(readme: Path, text: str) -> None:
+    """Replace what stands between the two markers."""
+    begin, end = "<!-- figures -->", "<!-- end of figures -->"
+    before, rest = readme.read_text().split(begin, 1)
+    after = rest.split(end, 1)[1]
+    readme.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

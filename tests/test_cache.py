@@ -1,0 +1,496 @@
+"""The cache: the same values, made once; never stale, never half-written."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ids
+
+import tfinput
+from tfinput import cache, digests
+
+PLACES = ["memory", "folder"]
+
+
+def place_of(where: str, folder: Path) -> Any:
+    return where if where == "memory" else folder / "cache"
+
+
+def counting(calls: list[int]) -> Any:
+    """A hook that notes each example it is run for."""
+
+    def preprocess(x: Any) -> Any:
+        def note(value: Any) -> Any:
+            calls.append(int(value))
+            return value * 10
+
+        return tf.ensure_shape(tf.py_function(note, [x], tf.int64), [])
+
+    return preprocess
+
+
+def stream(feed: tfinput.Feed, count: int) -> list[Any]:
+    return [tf.nest.map_structure(lambda part: part.numpy().tolist(), batch) for batch in feed.train.take(count)]
+
+
+@pytest.mark.floor
+@pytest.mark.parametrize("where", PLACES)
+def test_a_cached_hook_runs_once_per_example(where: str, tmp_path: Path) -> None:
+    calls: list[int] = []
+    feed = tfinput.from_arrays(np.arange(20), batch_size=7, preprocess=counting(calls), cache=place_of(where, tmp_path), validation_split=5)
+    assert sorted(calls) == list(range(20))
+    train = list(itertools.chain(*ids(feed.train, 3 * feed.steps_per_epoch)))
+    held = list(itertools.chain(*ids(feed.validation)))
+    assert sorted(train + 3 * held) == sorted(number * 10 for number in range(20) for _ in range(3))
+    assert ids(feed.at(2).train, 1)
+    assert sorted(calls) == list(range(20))
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_cached_feed_equals_the_uncached_one(where: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = {"image": rng.integers(0, 255, (23, 4, 3), np.uint8), "n": np.arange(23)}
+    y = rng.normal(size=(23, 2)).astype("float32")
+
+    def preprocess(x: Any, y: Any) -> Any:
+        return {"image": tf.cast(x["image"], tf.float32) / 255, "n": x["n"]}, (y[0], tf.cast(y, tf.bfloat16), x["n"] > 3)
+
+    def augment(x: Any, y: Any, seed: Any) -> Any:
+        return x | {"image": x["image"] + tf.random.stateless_uniform([], seed)}, y
+
+    def build(**more: Any) -> tfinput.Feed:
+        return tfinput.from_arrays(
+            x, y, batch_size=4, validation_split=6, test_data=(x, y), preprocess=preprocess, augment=augment, seed=3, **more
+        )
+
+    plain, cached = build(), build(cache=place_of(where, tmp_path))
+    again = build(cache=place_of(where, tmp_path))
+    expected = stream(plain, 3 * plain.steps_per_epoch)
+    for feed in (cached, again):
+        assert feed.element_spec == plain.element_spec
+        assert stream(feed, 3 * plain.steps_per_epoch) == expected
+        assert stream(feed.at(epoch=1, step=2), 4) == expected[7:11]
+        for split in ("validation", "test", "train"):
+            got, want = (list(each.examples(split)) for each in (feed, plain))
+            for one, other in zip(got, want, strict=True):
+                tf.nest.map_structure(lambda a, b: np.testing.assert_array_equal(a.numpy(), b.numpy()), one, other)
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_augmentation_after_a_cache_differs_from_epoch_to_epoch(where: str, tmp_path: Path) -> None:
+    def augment(x: Any, seed: Any) -> Any:
+        return x + tf.random.stateless_uniform([], seed, dtype=tf.float64)
+
+    feed = tfinput.from_arrays(
+        np.arange(10), batch_size=10, preprocess=lambda x: tf.cast(x, tf.float64), augment=augment, cache=place_of(where, tmp_path)
+    )
+    first, second = (np.sort(batch.numpy()) for batch in feed.train.take(2))
+    assert np.floor(first).tolist() == np.floor(second).tolist() == list(range(10))
+    assert not np.any(first == second)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16", "bool", "uint64", "complex128", "int8"])
+@pytest.mark.parametrize("where", PLACES)
+def test_cached_values_of_any_dtype_are_the_same_bits(name: str, where: str, tmp_path: Path) -> None:
+    dtype = np.dtype(getattr(ml_dtypes, name, name))
+    value = np.random.default_rng(0).integers(0, 2 if name == "bool" else 256, (9, 3, dtype.itemsize), np.uint8).view(dtype)[..., 0]
+    feed = tfinput.from_arrays(value, preprocess=lambda x: (x, x[0]), cache=place_of(where, tmp_path))
+    whole, first = next(iter(feed.examples("train")))
+    assert whole.dtype == tf.as_dtype(dtype)
+    assert whole.numpy().tobytes() == value.tobytes()
+    assert first.numpy().tobytes() == value[:, 0].tobytes()
+
+
+def test_text_is_cached_in_memory_and_refused_in_a_folder(tmp_path: Path) -> None:
+    def preprocess(x: Any) -> Any:
+        return tf.strings.upper(x), tf.strings.length(x)
+
+    texts = np.array(["a", "bb", "ccc"])
+    feed = tfinput.from_arrays(texts, preprocess=preprocess, cache="memory")
+    assert [part.numpy().tolist() for part in next(iter(feed.examples("train")))] == [[b"A", b"BB", b"CCC"], [1, 2, 3]]
+    with pytest.raises(ValueError, match="cache") as refused:
+        tfinput.from_arrays(texts, preprocess=preprocess, cache=tmp_path / "cache")
+    assert str(refused.value) == "tfinput: cache: expected numbers for a folder of .npy files, got text. Use cache='memory'."
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_examples_of_no_fixed_shape_are_refused(where: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^tfinput: cache: expected examples of one shape, got shape \(None,\) from preprocess\. Give it"):
+        tfinput.from_arrays(np.arange(3), preprocess=lambda x: tf.range(x), cache=place_of(where, tmp_path))
+
+
+def made(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def times(factor: int, **more: Any) -> Any:
+    def preprocess(x: Any) -> Any:
+        return x * factor
+
+    return preprocess
+
+
+OFFSET = 1
+
+
+def with_global(x: Any) -> Any:
+    return x + OFFSET
+
+
+def with_default(x: Any, by: int = 2) -> Any:
+    return x + by
+
+
+class Scaler:
+    """A hook with state and a helper."""
+
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+    def helped(self, x: Any) -> Any:
+        return x * self.by
+
+    def __call__(self, x: Any) -> Any:
+        return self.helped(x)
+
+
+def test_a_cache_is_rebuilt_when_the_data_or_the_hook_have_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.arange(6)
+    seen: list[set[str]] = []
+
+    def build(data: Any, hook: Any, expected: list[int], new: bool) -> None:
+        before = made(tmp_path / "c") if (tmp_path / "c").exists() else set()
+        feed = tfinput.from_arrays(data, preprocess=hook, cache=tmp_path / "c")
+        assert ids(feed.examples("train")) == [expected]
+        assert bool(made(tmp_path / "c") - before) == new
+        seen.append(made(tmp_path / "c"))
+
+    build(x, times(2), [0, 2, 4, 6, 8, 10], True)
+    build(x, times(2), [0, 2, 4, 6, 8, 10], False)
+    build(x, times(3), [0, 3, 6, 9, 12, 15], True)
+    build(x + 1, times(3), [3, 6, 9, 12, 15, 18], True)
+    build(x, with_global, [1, 2, 3, 4, 5, 6], True)
+    monkeypatch.setitem(globals(), "OFFSET", 5)
+    build(x, with_global, [5, 6, 7, 8, 9, 10], True)
+    build(x, with_default, [2, 3, 4, 5, 6, 7], True)
+    monkeypatch.setattr(with_default, "__defaults__", (3,))
+    build(x, with_default, [3, 4, 5, 6, 7, 8], True)
+    build(x, lambda x: x - 1, [-1, 0, 1, 2, 3, 4], True)
+    build(x, lambda x: x - 2, [-2, -1, 0, 1, 2, 3], True)
+    build(x, Scaler(2), [0, 2, 4, 6, 8, 10], True)
+    build(x, Scaler(2), [0, 2, 4, 6, 8, 10], False)
+    build(x, Scaler(3), [0, 3, 6, 9, 12, 15], True)
+    monkeypatch.setattr(Scaler, "helped", lambda self, x: -x)
+    build(x, Scaler(3), [0, -1, -2, -3, -4, -5], True)
+    assert len(seen[-1]) == 11
+
+
+def test_a_file_is_cached_anew_when_it_has_changed(tmp_path: Path) -> None:
+    def values() -> list[list[int]]:
+        return ids(tfinput.from_arrays(tmp_path / "x.npy", preprocess=times(2), cache=tmp_path / "c").examples("train"))
+
+    np.save(tmp_path / "x.npy", np.arange(4))
+    assert values() == values() == [[0, 2, 4, 6]]
+    assert len(made(tmp_path / "c")) == 1
+    np.save(tmp_path / "x.npy", np.arange(4) + 1)
+    assert values() == [[2, 4, 6, 8]]
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for start in (0, 2):
+        feed = tfinput.from_arrays(mapped[start : start + 2], preprocess=times(2), cache=tmp_path / "c")
+        assert ids(feed.examples("train")) == [[2 + 2 * start, 4 + 2 * start]]
+
+
+def test_files_without_a_hook_are_cached_too(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(9))
+    feed = tfinput.from_arrays(tmp_path / "x.npy", cache="memory")
+    os.truncate(tmp_path / "x.npy", 0)
+    assert ids(feed.examples("train")) == [list(range(9))]
+
+
+def hook_using(text: str, name: str = "hook", **space: Any) -> Any:
+    """A function written in a cell of a notebook, say: in no module and no file."""
+    space = {"tf": tf, "np": np, "__name__": "__main__", **space}
+    exec(textwrap.dedent(text), space)
+    return space[name]
+
+
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "constants that run together": (lambda x: tf.reshape(x, (1, 23)), lambda x: tf.reshape(x, (12, 3))),
+    "kinds of constants": (lambda x: x * 1, lambda x: x * 1.0),
+    "true and one": (lambda x: (x, True), lambda x: (x, 1)),
+    "signs of zero": (lambda x: x + 0.0, lambda x: x + -0.0),
+    "operations": (lambda x: x + 1, lambda x: x - 1),
+    "names": (lambda x: tf.sin(x), lambda x: tf.cos(x)),
+    "NumPy numbers": (functools.partial(with_default, by=np.float32(1)), functools.partial(with_default, by=np.float32(2))),
+    "paths": (functools.partial(with_default, by=Path("a")), functools.partial(with_default, by=Path("b"))),
+    "arrays": (functools.partial(with_default, by=np.arange(3)), functools.partial(with_default, by=np.arange(3.0))),
+    "tensors": (functools.partial(with_default, by=tf.constant(1)), functools.partial(with_default, by=tf.constant(2))),
+    "dicts": (functools.partial(with_default, by={"a": 1}), functools.partial(with_default, by={"a": 2})),
+    "sets": (functools.partial(with_default, by={"a", "b"}), functools.partial(with_default, by={"a", "c"})),
+    "nested lists": (functools.partial(with_default, by=[[1], 2]), functools.partial(with_default, by=[[1, 2]])),
+    "bound methods": ({1: 2}.get, {1: 3}.get),
+    "functions of a library": (tf.image.flip_left_right, tf.image.flip_up_down),
+    "ufuncs": (np.sin, np.cos),
+    "tables": tuple(
+        (lambda table: lambda x: table.lookup(x))(tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], [value]), -1))
+        for value in (1, 2)
+    ),
+    "layers": tuple((lambda layer: lambda x: layer(x))(keras.layers.Rescaling(scale)) for scale in (1.0, 2.0)),
+    "vocabularies": tuple((lambda layer: lambda x: layer(x))(keras.layers.StringLookup(vocabulary=words)) for words in (["a"], ["b"])),
+    "inner functions": (
+        hook_using("def hook(x):\n  def inner(y): return y + 1\n  return inner(x)"),
+        hook_using("def hook(x):\n  def inner(y): return y + 2\n  return inner(x)"),
+    ),
+    "functions behind functions": (
+        hook_using("def inner(y): return y + 1\ndef hook(x): return inner(x)"),
+        hook_using("def inner(y): return y + 2\ndef hook(x): return inner(x)"),
+    ),
+    "keyword defaults": (hook_using("def hook(x, *, by=1): return x + by"), hook_using("def hook(x, *, by=2): return x + by")),
+    "methods": (
+        hook_using("class Hook:\n  def a(self, x): return x\n  def __call__(self, x): return self.a(x)\nhook = Hook()"),
+        hook_using("class Hook:\n  def a(self, x): return -x\n  def __call__(self, x): return self.a(x)\nhook = Hook()"),
+    ),
+    "properties": (
+        hook_using("class Hook:\n  a = property(lambda self: 1)\n  def __call__(self, x): return x + self.a\nhook = Hook()"),
+        hook_using("class Hook:\n  a = property(lambda self: 2)\n  def __call__(self, x): return x + self.a\nhook = Hook()"),
+    ),
+    "static methods": (
+        hook_using("class Hook:\n  @staticmethod\n  def a(x): return x\ndef hook(x): return Hook.a(x)"),
+        hook_using("class Hook:\n  @staticmethod\n  def a(x): return -x\ndef hook(x): return Hook.a(x)"),
+    ),
+    "parents": (
+        hook_using("class P:\n  def __call__(self, x): return x\nclass Hook(P): pass\nhook = Hook()"),
+        hook_using("class P:\n  def __call__(self, x): return -x\nclass Hook(P): pass\nhook = Hook()"),
+    ),
+    "decorated": (
+        hook_using("@tf.autograph.experimental.do_not_convert\ndef hook(x): return x + 1"),
+        hook_using("@tf.autograph.experimental.do_not_convert\ndef hook(x): return x + 2"),
+    ),
+    "tf.functions": (hook_using("@tf.function\ndef hook(x): return x + 1"), hook_using("@tf.function\ndef hook(x): return x + 2")),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_hooks_that_do_different_things_have_different_digests(name: str) -> None:
+    first, second = PAIRS[name]
+    assert digests.of(first) != digests.of(second)
+    assert digests.of(first) == digests.of(first)
+
+
+def test_hooks_that_do_the_same_have_one_digest() -> None:
+    text = "import math\nBASE = [1, {2: 3}]\ndef inner(x): return x + math.pi\ndef hook(x, by=(1, 'a')): return inner(x) + BASE[0]"
+    shifted = "\n\n\n" + text.replace("def inner", "\n# a remark\ndef inner")
+    assert digests.of(hook_using(text)) == digests.of(hook_using(text)) == digests.of(hook_using(shifted))
+    recursive = "def hook(x): return x if x == 0 else hook(x - 1)"
+    assert digests.of(hook_using(recursive)) == digests.of(hook_using(recursive))
+    calls = hook_using("@tf.function\ndef hook(x): return x + 1")
+    before = digests.of(calls)
+    calls(tf.constant(1))
+    assert digests.of(calls) == before
+
+
+def test_an_edited_module_of_the_user_gives_another_digest(tmp_path: Path) -> None:
+    code = "import sys; sys.path.insert(0, '.')\nimport helpers\nfrom tfinput import digests\nprint(digests.of(lambda x: helpers.scale(x)))"
+
+    def digest() -> str:
+        run = subprocess.run([sys.executable, "-B", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=True)
+        return run.stdout.strip()
+
+    (tmp_path / "helpers.py").write_text("def scale(x): return x * 2\n")
+    first = digest()
+    (tmp_path / "helpers.py").write_text("def scale(x): return x * 3\n")
+    assert len(first) == 32
+    assert digest() != first
+
+
+# Other processes
+
+SCRIPT = """
+import os, sys, time
+import numpy as np, tensorflow as tf, tfinput
+from tfinput import pipeline
+folder, mode = sys.argv[1:3]
+built = []
+real = pipeline.full_pass
+
+def watched(source, members, size, settings):
+    dataset = real(source, members, size, settings)
+    if settings.preprocess is None:
+        return dataset
+    built.append(1)
+    if mode == "die":
+        def rows():
+            for place, batch in enumerate(dataset):
+                if place == 10:
+                    os.kill(os.getpid(), 9)
+                yield batch
+        class Dying:
+            element_spec = dataset.element_spec
+            def __iter__(self):
+                return rows()
+        return Dying()
+    return dataset
+
+pipeline.full_pass = watched
+
+def triple(x):
+    return x * 3
+
+if mode.startswith("meet"):
+    start = float(mode.removeprefix("meet"))
+    tfinput.from_arrays(np.arange(3), preprocess=triple)  # warm
+    built.clear()
+    time.sleep(max(0, start - time.time()))
+feed = tfinput.from_arrays(np.arange(5000), batch_size=64, preprocess=triple, cache=folder)
+values = np.concatenate([batch.numpy() for batch in feed.examples("train")])
+print("exact" if np.array_equal(values, np.arange(5000) * 3) else "WRONG", len(built), sorted(os.listdir(folder)))
+"""
+
+
+def process(folder: Path, mode: str = "plain", **more: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more
+    )
+
+
+def finish(run: subprocess.Popen[str]) -> str:
+    told, error = run.communicate(timeout=100)
+    assert run.returncode == 0, error[-3000:]
+    return told.strip()
+
+
+def only(folder: Path) -> Path:
+    found = list(folder.iterdir())
+    assert len(found) == 1
+    return found[0]
+
+
+def test_another_process_reuses_a_cache_and_rebuilds_a_damaged_one(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    first = finish(process(folder))
+    assert first.startswith("exact 1 ")
+    written = only(folder)
+    files = {path.name: path.read_bytes() for path in written.iterdir()}
+    assert set(files) == {"0.npy", cache.MANIFEST}
+    states = [path.stat().st_mtime_ns for path in written.iterdir()]
+    assert finish(process(folder)).startswith("exact ")
+    assert [path.stat().st_mtime_ns for path in written.iterdir()] == states  # not written again
+    content = bytearray(files["0.npy"])
+    content[3000] ^= 1
+    (written / "0.npy").write_bytes(content)
+    assert finish(process(folder)).startswith("exact ")
+    assert {path.name: path.read_bytes() for path in only(folder).iterdir()} == files
+
+
+@pytest.mark.parametrize(
+    "damage", ["flipped", "cut", "no manifest", "bad manifest", "empty manifest", "no array", "one more array", "a file"]
+)
+def test_a_damaged_cache_is_written_again(tmp_path: Path, damage: str) -> None:
+    def values() -> list[list[int]]:
+        return ids(tfinput.from_arrays(np.arange(9), preprocess=times(2), cache=tmp_path / "c").examples("train"))
+
+    expected = values()
+    written = only(tmp_path / "c")
+    whole = {path.name: path.read_bytes() for path in written.iterdir()}
+    array, manifest = written / "0.npy", written / cache.MANIFEST
+    if damage == "flipped":
+        array.write_bytes(whole["0.npy"][:-1] + b"\x7f")
+    elif damage == "cut":
+        os.truncate(array, 100)
+    elif damage == "no manifest":
+        manifest.unlink()
+    elif damage == "bad manifest":
+        manifest.write_bytes(whole[cache.MANIFEST][:-5])
+    elif damage == "empty manifest":
+        manifest.write_text('{"size": 9, "crc32": {}}')
+    elif damage == "no array":
+        array.unlink()
+    elif damage == "one more array":
+        (written / "1.npy").write_bytes(whole["0.npy"])
+    else:
+        (tmp_path / "c" / "stray.txt").write_text("not mine")
+    assert values() == expected
+    assert {path.name: path.read_bytes() for path in written.iterdir()} == whole
+    assert (tmp_path / "c" / "stray.txt").exists() == (damage == "a file")
+
+
+def test_what_a_killed_writer_left_is_no_cache_and_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    run = process(folder, "die")
+    run.communicate(timeout=100)
+    assert run.returncode == -signal.SIGKILL
+    left = only(folder)
+    assert left.name.endswith(".tmp")
+    assert not (left / cache.MANIFEST).exists()
+    assert finish(process(folder)).startswith("exact 1 ")
+    assert not left.exists()
+    assert set(path.name for path in only(folder).iterdir()) == {"0.npy", cache.MANIFEST}
+
+
+def test_what_a_living_writer_writes_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    feed = tfinput.from_arrays(np.arange(3), preprocess=times(5), cache=folder)
+    assert feed.train_size == 3
+    alive = folder / f".arrays-abc.{socket.gethostname()}.{os.getpid()}.0f.tmp"
+    elsewhere = folder / ".arrays-abc.another-machine.999999999.0f.tmp"
+    dead = folder / f".arrays-abc.{socket.gethostname()}.999999999.0f.tmp"
+    for left in (alive, elsewhere, dead):
+        left.mkdir()
+    tfinput.from_arrays(np.arange(3), preprocess=times(6), cache=folder)
+    assert (alive.exists(), elsewhere.exists(), dead.exists()) == (True, True, False)
+
+
+def test_two_processes_that_write_at_once_are_both_exact(tmp_path: Path) -> None:
+    start = time.time() + 12
+    runs = [process(tmp_path / "c", f"meet{start}") for _ in range(2)]
+    assert all(finish(run).startswith("exact ") for run in runs)
+    assert set(path.name for path in only(tmp_path / "c").iterdir()) == {"0.npy", cache.MANIFEST}
+
+
+def limited() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def test_a_full_disk_is_told_with_path_and_bytes_and_nothing_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    run = process(folder, preexec_fn=limited)
+    _, error = run.communicate(timeout=100)
+    assert run.returncode == 1
+    last = error.strip().splitlines()[-1]
+    assert f"tfinput: cache in {folder}: expected room for 40000 bytes, got [Errno 27] File too large. Free some space" in last
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=rf"^tfinput: cache in {tmp_path}/file: expected room for 24 bytes, got \[Errno") as refused:
+        tfinput.from_arrays(np.arange(3), preprocess=times(2), cache=tmp_path / "file")
+    assert isinstance(refused.value, ValueError)
+
+
+def test_an_error_in_the_hook_leaves_nothing_behind(tmp_path: Path) -> None:
+    def fails(x: Any) -> Any:
+        tf.debugging.assert_less(x, tf.constant(5, tf.int64))
+        return x
+
+    with pytest.raises(tf.errors.OpError, match=r"preprocess failed in arrays, example 5"):
+        tfinput.from_arrays(np.arange(9), preprocess=fails, cache=tmp_path / "c")
+    assert list((tmp_path / "c").iterdir()) == []
