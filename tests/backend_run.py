@@ -1,4 +1,5 @@
 """Run in a process of its own, with one Keras backend: real training, with the identities that reached the model. Prints JSON."""
+# ruff: noqa: E402 - settings come before imports here.
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -179,4 +180,4 @@ def test_the_feed_survives_the_arrays_it_was_made_of() -> None:
     x[:] = -1
     del x
     gc.collect()
-    assert sorted(sum(ids(feed.train, 10), [])) == list(range(1000))
+    assert sorted(itertools.chain(*ids(feed.train, 10))) == list(range(1000))

@@ -31,13 +31,10 @@ def raises_at_fifty(x: Any) -> Any:
 
 def error_of(feed: tfinput.Feed, in_fit: bool) -> str:
     """The message that reaches the user, from plain iteration or from inside fit."""
+    model = keras.Sequential([keras.layers.Lambda(lambda x: tf.cast(x, tf.float32)[:, None]), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        if in_fit:
-            model = keras.Sequential([keras.layers.Lambda(lambda x: tf.cast(x, tf.float32)[:, None]), keras.layers.Dense(1)])
-            model.compile("sgd", "mse")
-            model.fit(**feed.fit_args(), verbose=0)
-        else:
-            list(feed.train.take(feed.steps_per_epoch))
+        _ = model.fit(**feed.fit_args(), verbose=0) if in_fit else list(feed.train.take(feed.steps_per_epoch))
     return str(caught.value)
 
 
@@ -75,8 +72,7 @@ def test_the_batches_before_an_error_arrive() -> None:
     feed = tfinput.from_arrays(np.arange(100), batch_size=10, shuffle=False, preprocess=refuses_fifty, num_parallel_calls=1)
     got = []
     with pytest.raises(tf.errors.InvalidArgumentError):
-        for batch in feed.train.take(10):
-            got.append(batch.numpy().tolist())
+        got.extend(batch.numpy().tolist() for batch in feed.train.take(10))
     assert got[:3] == [list(range(place, place + 10)) for place in (0, 10, 20)]
 
 

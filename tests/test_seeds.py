@@ -132,6 +132,7 @@ def test_folding_repeats_itself_and_differs_over_its_inputs() -> None:
 
 
 def seed_everything(seed: int) -> None:
+    keras.utils.clear_session(free_memory=False)  # Keras 3.10 keeps its seed generator otherwise.
     keras.utils.set_random_seed(seed)  # Python's and NumPy's too
     tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
 
