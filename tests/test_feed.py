@@ -181,3 +181,27 @@ def test_the_feed_survives_the_arrays_it_was_made_of() -> None:
     del x
     gc.collect()
     assert sorted(itertools.chain(*ids(feed.train, 10))) == list(range(1000))
+
+
+def test_folds_may_be_stratified_or_grouped_without_a_split() -> None:
+    y = np.repeat([0, 1], [20, 10])
+    feed = tfinput.from_arrays(np.arange(30), y, batch_size=5)
+    for fold in feed.kfold(5, stratify=True):
+        assert np.bincount(y[fold.indices["validation"]]).tolist() == [4, 2]
+    groups = np.arange(30) // 3
+    for fold in feed.kfold(3, groups=groups):
+        assert not set(groups[fold.indices["validation"]]) & set(groups[fold.indices["train"]])
+
+
+def test_what_can_be_refused_at_once_is_refused_before_a_cache_is_written(tmp_path: Any) -> None:
+    with pytest.raises(ValueError, match="at least batch_size=99"):
+        feed_of(preprocess=lambda x, y: (x, y), cache=tmp_path / "kept", batch_size=99, drop_remainder=True)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_an_int_too_long_for_decimal_is_a_seed_too() -> None:
+    huge = 10**5000
+    assert "seed=0x" in repr(feed_of(seed=huge))
+    assert [b[1].numpy().tolist() for b in feed_of(seed=huge).train.take(2)] != [
+        b[1].numpy().tolist() for b in feed_of(seed=huge + 1).train.take(2)
+    ]

@@ -16,9 +16,9 @@ ROWS = [
     ["demo"],
     ["__init__"],
     ["builders"],
-    ["feed"],
-    ["shown", "cache"],
-    ["digests", "pipeline"],
+    ["assembly"],
+    ["feed", "cache"],
+    ["shown", "digests", "pipeline"],
     ["hooks"],
     ["layers", "devices", "options"],
     ["sources.arrays"],
@@ -71,7 +71,7 @@ def test_a_module_imports_only_what_lies_below_it(name: str) -> None:
 
 
 def test_the_reader_of_imports_sees_them() -> None:
-    assert {"cache", "splits", "errors"} <= own(modules()["feed"])
+    assert {"cache", "splits", "errors"} <= own(modules()["assembly"])
     assert {"builders", "feed"} <= own(modules()["__init__"])
     assert "tensorflow" in imported(modules()["seeds"])
     assert "tensorflow" not in imported(modules()["seeds"], top_level=True)

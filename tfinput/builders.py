@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Unpack
 
-from tfinput import feed, options
+from tfinput import assembly, feed, options
 from tfinput.errors import refusal, short
 from tfinput.source import Source
 from tfinput.sources import arrays
@@ -46,7 +46,7 @@ def from_arrays(x: Any, y: Any = None, sample_weight: Any = None, **given: Unpac
     made = arrays.source(x, y, sample_weight)
     targets = isinstance(made.spec, tuple) and len(made.spec) > 1  # A file may have brought them.
     others = [_other(known[name], name, targets) for name in ("validation_data", "test_data")]
-    return feed.build(made, known, *others)
+    return assembly.build(made, known, *others)
 
 
 def _other(data: Any, name: str, targets: bool) -> Source | None:

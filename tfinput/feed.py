@@ -1,4 +1,4 @@
-"""Feed: what a builder returns, and the one function that builds it."""
+"""Feed: what a builder returns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tfinput import cache, options, pipeline, shown, splits
+from tfinput import options, pipeline, seeds, shown
 from tfinput.errors import refusal, short
 from tfinput.labels import classes
 from tfinput.order import Members
@@ -215,10 +214,11 @@ class Feed:
         epoch, step = position(whole("epoch", epoch, 0), whole("step", step, 0), steps)
         return dataclasses.replace(self, epoch=epoch, step=step)
 
-    def kfold(self, folds: int) -> list[Feed]:
+    def kfold(self, folds: int, stratify: Any = None, groups: Any = None) -> list[Feed]:
         """Feeds for cross-validation over the same arrays: each example validates in one fold and trains in the others.
 
-        A test split stays aside from all folds; `stratify` and `groups` hold for the folds as for a split.
+        A test split stays aside from all folds. `stratify` and `groups` mean what they mean in the builder, whose own hold
+        where neither is given.
 
         >>> import numpy as np, tfinput
         >>> [feed.indices["validation"].tolist() for feed in tfinput.from_arrays(np.arange(5)).kfold(2)]
@@ -230,7 +230,7 @@ class Feed:
             raise refusal("kfold", "a feed without validation", "one with validation", fix)
         train = self.parts["train"]
         made = []
-        for held in self.drawer().folds(folds):
+        for held in self.drawer(stratify, groups).folds(folds):
             rest = np.setdiff1d(train.members.indices, held, assume_unique=True)
             parts = {"train": Part(train.source, Members(len(rest), rest)), "validation": Part(train.source, Members(len(held), held))}
             made.append(dataclasses.replace(self, parts=self.parts | parts))
@@ -262,55 +262,7 @@ class Feed:
 
     def __repr__(self) -> str:
         where = f"; from epoch {self.epoch}, step {self.step}" if self.epoch or self.step else ""
-        return shown.line(self.parts["train"].source.name, self._rows(), f"seed={self.seed}{where}")
+        return shown.line(self.parts["train"].source.name, self._rows(), f"seed={seeds.written(self.seed)}{where}")
 
     def _repr_html_(self) -> str:
-        return shown.table(self.parts["train"].source.name, self._rows(), self.seed, self.element_spec)
-
-
-def build(source: Source, given: dict[str, Any], validation: Source | None = None, test: Source | None = None) -> Feed:
-    """Split, cache and settle; `given` are the known options with their defaults filled in."""
-    settings = options.settle(given)
-    drawn = splits.split(
-        source.size, settings.seed, given["validation_split"], given["test_split"], given["stratify"], given["groups"], source.labels
-    )
-    kept, rest = cache.apply(source, settings)
-    parts = {"train": Part(kept, drawn.train)}
-    for name, members, own in (("validation", drawn.validation, validation), ("test", drawn.test, test)):
-        if own is not None:
-            _refuse_unlike(source, own, f"{name}_data")
-            parts[name] = Part(cache.apply(own, settings)[0], Members(own.size))
-        elif members is not None:
-            parts[name] = Part(kept, members)
-
-    def drawer() -> splits.Drawer:
-        fresh = splits.Drawer(source.size, settings.seed, given["stratify"], given["groups"], source.labels)
-        fresh.left[:] = False
-        fresh.left[drawn.train.indices] = True
-        return fresh
-
-    feed = Feed(parts=parts, settings=rest, drawer=drawer)
-    layout(feed.train_size, feed.batch_size, rest.drop_remainder)
-    try:
-        _ = feed.train, feed.validation, feed.test  # Errors of the user's functions show here, not in model.fit.
-    except (TypeError, ValueError) as error:
-        if str(error).startswith("tfinput:"):
-            raise error.with_traceback(None) from error.__cause__  # Without some forty frames of TensorFlow's tracing.
-        raise
-    return feed
-
-
-def _refuse_unlike(source: Source, other: Source, name: str) -> None:
-    """Validation examples must look like the training examples; they may lack or add sample weights."""
-    ours, theirs = (part.spec if isinstance(part.spec, tuple) else (part.spec,) for part in (source, other))
-    fix = f"Pass {name} in the builder's own form, (x, y), with the same shapes and dtypes."
-    if (len(ours) > 1) != (len(theirs) > 1):
-        raise refusal(name, f"examples like the training ones: {source.spec}", f"{other.spec}", fix)
-    for mine, yours in zip(ours[:2], theirs[:2], strict=False):
-        try:
-            tf.nest.assert_same_structure(mine, yours)
-            same = all(a.is_compatible_with(b) for a, b in zip(tf.nest.flatten(mine), tf.nest.flatten(yours), strict=True))
-        except (TypeError, ValueError):
-            same = False
-        if not same:
-            raise refusal(name, f"{mine}", f"{yours}", fix)
+        return shown.table(self.parts["train"].source.name, self._rows(), seeds.written(self.seed), self.element_spec)

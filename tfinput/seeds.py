@@ -31,13 +31,18 @@ def settle(seed: object) -> int:
         raise refusal("seed", "an int or None", f"{short(seed)} ({type(seed).__name__})", fix, TypeError) from None
 
 
+def written(seed: int) -> str:
+    """The seed as text, in decimal as far as Python writes that."""
+    return str(int(seed)) if abs(seed) < 2**4096 else hex(seed)
+
+
 def key(seed: int, *names: object) -> int:
     """A signed 64-bit key for one use of a seed.
 
     >>> key(0, "order") == key(0, "order"), key(0, "order") == key(1, "order")
     (True, False)
     """
-    text = "\0".join([str(int(seed)), *map(str, names)])
+    text = "\0".join([written(seed), *map(str, names)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 

@@ -28,7 +28,7 @@ def line(source: str, rows: Iterable[Row], more: str) -> str:
     return f"Feed({source}: {', '.join(told)}; {more})"
 
 
-def table(source: str, rows: Iterable[Row], seed: int, spec: Any) -> str:
+def table(source: str, rows: Iterable[Row], seed: str, spec: Any) -> str:
     """The same as HTML, with the spec of a batch."""
 
     def cells(values: Iterable[Any], tag: str) -> str:

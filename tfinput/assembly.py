@@ -1,0 +1,67 @@
+"""Assembly: a source and settled options become a Feed; the one place where feeds are built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfinput import cache, options, splits
+from tfinput.errors import refusal
+from tfinput.feed import Feed, Part
+from tfinput.order import Members
+from tfinput.source import Source
+from tfinput.steps import layout
+
+
+def build(source: Source, given: dict[str, Any], validation: Source | None = None, test: Source | None = None) -> Feed:
+    """Split, cache and settle; `given` are the known options with their defaults filled in."""
+    settings = options.settle(given)
+    drawn = splits.split(
+        source.size, settings.seed, given["validation_split"], given["test_split"], given["stratify"], given["groups"], source.labels
+    )
+    # What can be refused at once is refused before a cache is written.
+    layout(drawn.train.count, settings.batch_size, settings.drop_remainder)
+    for name, own in (("validation_data", validation), ("test_data", test)):
+        if own is not None:
+            _refuse_unlike(source, own, name)
+    kept, rest = cache.apply(source, settings)
+    parts = {"train": Part(kept, drawn.train)}
+    for name, members, own in (("validation", drawn.validation, validation), ("test", drawn.test, test)):
+        if own is not None:
+            parts[name] = Part(cache.apply(own, settings)[0], Members(own.size))
+        elif members is not None:
+            parts[name] = Part(kept, members)
+
+    def drawer(stratify: Any, groups: Any) -> splits.Drawer:
+        if stratify is None and groups is None:
+            stratify, groups = given["stratify"], given["groups"]
+        fresh = splits.Drawer(source.size, settings.seed, stratify, groups, source.labels)
+        fresh.left[:] = False
+        fresh.left[drawn.train.indices] = True
+        return fresh
+
+    feed = Feed(parts=parts, settings=rest, drawer=drawer)
+    try:
+        _ = feed.train, feed.validation, feed.test  # Errors of the user's functions show here, not in model.fit.
+    except (TypeError, ValueError) as error:
+        if str(error).startswith("tfinput:"):
+            raise error.with_traceback(None) from error.__cause__  # Without some forty frames of TensorFlow's tracing.
+        raise
+    return feed
+
+
+def _refuse_unlike(source: Source, other: Source, name: str) -> None:
+    """Validation examples must look like the training examples; they may lack or add sample weights."""
+    ours, theirs = (part.spec if isinstance(part.spec, tuple) else (part.spec,) for part in (source, other))
+    fix = f"Pass {name} in the builder's own form, (x, y), with the same shapes and dtypes."
+    if (len(ours) > 1) != (len(theirs) > 1):
+        raise refusal(name, f"examples like the training ones: {source.spec}", f"{other.spec}", fix)
+    for mine, yours in zip(ours[:2], theirs[:2], strict=False):
+        try:
+            tf.nest.assert_same_structure(mine, yours)
+            same = all(a.is_compatible_with(b) for a, b in zip(tf.nest.flatten(mine), tf.nest.flatten(yours), strict=True))
+        except (TypeError, ValueError):
+            same = False
+        if not same:
+            raise refusal(name, f"{mine}", f"{yours}", fix)
