@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import os
 from collections import OrderedDict, namedtuple
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tfinput
-from tfinput.sources import arrays, memory
+from tfinput.sources import memory
 
 StringDType = getattr(np.dtypes, "StringDType", lambda **_: object)  # NumPy 1 has none: plain objects there.
 
@@ -87,23 +88,15 @@ def assert_all_delivered(cases: dict[str, tuple[Any, Any]]) -> None:
         assert same(np.concatenate([batch[1][name].numpy() for batch in epoch])[np.argsort(order)], expected), name
 
 
-@pytest.fixture(params=["gathered", "recycled"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways to read rows: by a gather in the graph, and by NumPy into recycled buffers."""
-    if request.param == "recycled":
-        monkeypatch.setattr(arrays, "RECYCLED", 1)
-    return str(request.param)
-
-
 @pytest.mark.floor
-def test_every_dtype_arrives_bit_for_bit(way: str) -> None:
+def test_every_dtype_arrives_bit_for_bit() -> None:
     values = {name: random_bits(name, (11, 3)) for name in NUMBERS}
     assert_all_delivered({name: (value, value) for name, value in values.items()})
     specs = tfinput.from_arrays(values).element_spec
     assert {name: spec.dtype for name, spec in specs.items()} == {name: tf.as_dtype(dtype_of(name)) for name in NUMBERS}
 
 
-def test_rows_of_any_rank_arrive(way: str) -> None:
+def test_rows_of_any_rank_arrive() -> None:
     values = {str(shape): random_bits("int16", shape) for shape in [(9,), (9, 1), (9, 2, 3), (9, 0), (9, 1, 2, 1, 2)]}
     assert_all_delivered({name: (value, value) for name, value in values.items()})
 
@@ -127,7 +120,7 @@ TEXT_FORMS = {
 }
 
 
-def test_text_of_every_form_arrives_as_utf8(way: str) -> None:
+def test_text_of_every_form_arrives_as_utf8() -> None:
     assert_all_delivered({form: (value, ENCODED) for form, value in TEXT_FORMS.items()})
 
 
@@ -204,7 +197,7 @@ FORMS = {
 }
 
 
-def test_every_form_of_a_matrix_arrives(way: str) -> None:
+def test_every_form_of_a_matrix_arrives() -> None:
     assert_all_delivered({form: (turned(BASE), BASE) for form, turned in FORMS.items()})
 
 
@@ -328,13 +321,11 @@ def grown(plan: Any, size: int) -> Any:
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(plan=nests, size=st.integers(1, 13), batch=st.integers(1, 7), recycled=st.booleans(), seed=st.integers(0, 9))
-def test_nests_of_any_kind_arrive(plan: Any, size: int, batch: int, recycled: bool, seed: int) -> None:
+@given(plan=nests, size=st.integers(1, 13), batch=st.integers(1, 7), seed=st.integers(0, 9))
+def test_nests_of_any_kind_arrive(plan: Any, size: int, batch: int, seed: int) -> None:
     nest = grown(plan, size)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrays, "RECYCLED", 1 if recycled else memory.RECYCLED)
-        feed = tfinput.from_arrays(nest, np.arange(size), batch_size=batch, seed=seed)
-        batches = list(feed.train.take(feed.steps_per_epoch))
+    feed = tfinput.from_arrays(nest, np.arange(size), batch_size=batch, seed=seed)
+    batches = list(feed.train.take(feed.steps_per_epoch))
     order = np.argsort(np.concatenate([each[1].numpy() for each in batches]))
     tf.nest.assert_same_structure(batches[0][0], nest)
     parts = [tf.nest.flatten(each[0]) for each in batches]
@@ -345,7 +336,7 @@ def test_nests_of_any_kind_arrive(plan: Any, size: int, batch: int, recycled: bo
         assert same(got, expected)
 
 
-def test_changing_an_array_after_the_build_does_not_change_the_feed(way: str) -> None:
+def test_changing_an_array_after_the_build_does_not_change_the_feed() -> None:
     x, frame, text = np.arange(20.0), pd.DataFrame({"a": np.arange(20.0)}), np.array(["a", "b"] * 10, object)
     variable = tf.Variable(np.arange(20.0))
     feed = tfinput.from_arrays((x, frame, text, variable), batch_size=8)
@@ -369,11 +360,13 @@ def test_a_feed_lives_without_the_arrays_it_was_made_of() -> None:
     assert len(junk) == 20
 
 
+@pytest.mark.parametrize("mapped", [False, True])
 @pytest.mark.parametrize("calls", [1, 2, 8])
-def test_batches_that_are_kept_keep_their_values(calls: int, way: str) -> None:
+def test_batches_that_are_kept_keep_their_values(calls: int, mapped: bool, tmp_path: Path) -> None:
     """Buffers come back only once nothing uses them: neither a tensor, nor a view of it, nor a slice."""
     x = random_bits("int32", (64, 50))
-    feed = tfinput.from_arrays(np.arange(64), x, batch_size=3, num_parallel_calls=calls)
+    np.save(tmp_path / "x.npy", x)
+    feed = tfinput.from_arrays(np.arange(64), tmp_path / "x.npy" if mapped else x, batch_size=3, num_parallel_calls=calls)
     kept, views, slices = [], [], []
     for place, batch in enumerate(feed.train.take(4 * feed.steps_per_epoch)):
         if place % 3 == 0:
@@ -385,22 +378,6 @@ def test_batches_that_are_kept_keep_their_values(calls: int, way: str) -> None:
         del batch
     for numbers, rows in itertools.chain(kept, views, slices):
         assert np.array_equal(np.asarray(rows), x[np.asarray(numbers)])
-
-
-def test_large_batches_come_in_recycled_buffers_with_the_same_values() -> None:
-    """The real border, not a lowered one: batches just below it are gathered, those above it recycled."""
-    columns = 70_000
-    x = (np.arange(12)[:, None] * 100_000 + np.arange(columns)).astype("int32")
-    source = arrays.source(x)
-    below = memory.RECYCLED // x[0].nbytes
-    seen = {}
-    for batch in (below, below + 1):
-        feed = tfinput.from_arrays(np.arange(12), x, batch_size=batch)
-        rows = list(feed.train.take(2 * feed.steps_per_epoch))
-        assert all(np.array_equal(part.numpy(), x[numbers.numpy()]) for numbers, part in rows)
-        seen[batch] = list(itertools.chain(*(numbers.numpy().tolist() for numbers, _ in rows)))
-    assert seen[below] == seen[below + 1]
-    assert source.in_memory
 
 
 def test_buffers_are_aligned_and_reused() -> None:

@@ -84,8 +84,8 @@ def test_the_order_is_the_same_for_files_and_for_each_size_of_row(tmp_path: Any)
     np.save(tmp_path / "x.npy", x)
     expected = ids(tfinput.from_arrays(x, batch_size=8).train, 20)
     assert ids(tfinput.from_arrays(tmp_path / "x.npy", batch_size=8).train, 20) == expected
-    recycled = tfinput.from_arrays(wide, batch_size=8).train
-    assert [batch.numpy()[:, -1].tolist() for batch in itertools.islice(recycled, 20)] == expected
+    one_by_one = tfinput.from_arrays(wide, batch_size=8).train
+    assert [batch.numpy()[:, -1].tolist() for batch in itertools.islice(one_by_one, 20)] == expected
 
 
 @pytest.mark.parametrize("drop", [False, True])

@@ -17,8 +17,7 @@ class Source:
         name: what errors and the repr call it.
         size: number of examples.
         spec: one example: a `tf.TensorSpec`, or a nest of them, as Keras takes it: `x`, `(x, y)` or `(x, y, sample_weight)`.
-        reader: given how many indices each call will bring, returns a function (called in a graph) from an int vector of
-            indices to a batch of that structure.
+        read: called in a graph, turns an int vector of indices into a batch of that structure.
         labels: returns the classes of all examples, or None where there is no single array of them.
         fingerprint: returns a digest of the material, for the cache.
         in_memory: whether reading costs no more than copying.
@@ -29,7 +28,7 @@ class Source:
     name: str
     size: int
     spec: Any
-    reader: Callable[[int], Callable[[Any], Any]]
+    read: Callable[[Any], Any]
     labels: Callable[[], np.ndarray[Any, Any] | None] = field(default=lambda: None)
     fingerprint: Callable[[], str] = field(default=lambda: "")
     in_memory: bool = True

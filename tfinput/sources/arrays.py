@@ -13,7 +13,6 @@ from tfinput.callback import weakly
 from tfinput.errors import refusal
 from tfinput.source import Source
 from tfinput.sources.leaves import Leaf, leaves
-from tfinput.sources.memory import RECYCLED
 
 KEYS = ("x", "y", "sample_weight")
 
@@ -68,17 +67,17 @@ def of_leaves(element: Any, name: str) -> Source:
         name=name,
         size=first.size,
         spec=tf.nest.map_structure(lambda leaf: leaf.spec, element),
-        reader=lambda rows: _reader(element, rows),
+        read=_reader(element),
         labels=labels,
         fingerprint=fingerprint,
         in_memory=all(leaf.rows.tensor is not None for leaf in flat),
     )
 
 
-def _reader(element: Any, rows: int) -> Any:
-    """Read by gather in the graph where that is quickest, and all other leaves in one call of Python."""
+def _reader(element: Any) -> Any:
+    """Gather what is in memory in the graph, and read all other leaves in one call of Python."""
     flat: list[Leaf] = tf.nest.flatten(element)
-    by_python = [leaf for leaf in flat if _by_python(leaf, rows)]
+    by_python = [leaf for leaf in flat if leaf.rows.tensor is None]
 
     def take(indices: Any) -> list[Any]:
         return [leaf.rows.take(indices) for leaf in by_python]
@@ -95,10 +94,3 @@ def _reader(element: Any, rows: int) -> Any:
         return tf.nest.pack_sequence_as(element, parts)
 
     return read
-
-
-def _by_python(leaf: Leaf, rows: int) -> bool:
-    if leaf.rows.tensor is None:
-        return True
-    row_bytes = int(leaf.spec.dtype.size) * (leaf.spec.shape.num_elements() or 0)
-    return leaf.rows.take is not None and rows * row_bytes >= RECYCLED

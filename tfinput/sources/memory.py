@@ -1,4 +1,4 @@
-"""Arrays in memory: copied once into memory that TensorFlow can share, read by gather or by recycled buffers.
+"""Arrays in memory: copied once into memory that TensorFlow can share and gathers from; buffers that rows of files are copied into.
 
 TensorFlow takes over a buffer without a copy only where it is aligned to 64 bytes (it aborts the process on others), so an
 array is copied once into an aligned one, which is a snapshot too: changing the array later does not change the feed.
@@ -17,10 +17,6 @@ import tensorflow as tf
 Array = np.ndarray[Any, Any]
 
 ALIGNMENT = 64
-# From this many bytes a batch on, rows are copied by NumPy into recycled buffers. Larger blocks than this glibc's malloc always maps
-# anew (its mmap threshold grows up to 32 MiB), and the page faults cost more than the copy; smaller ones it reuses itself, and
-# then gathering in the graph is quicker (measured for 5 MB: 0.35 against 0.38 ms).
-RECYCLED = 32 << 20
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -82,13 +78,6 @@ class MemoryRows:
     def __init__(self, array: Array) -> None:
         self.array = array
         self.tensor = shared(array)
-        self._buffers = Buffers()
-
-    def take(self, indices: Array) -> Array:
-        """The rows at `indices`, in a recycled buffer."""
-        out = self._buffers.lend((len(indices), *self.array.shape[1:]), self.array.dtype)
-        # The indices come from this library, so that clipping, which needs no second buffer, never changes one.
-        return np.take(self.array, indices, axis=0, out=out, mode="clip")
 
     def all(self) -> Array:
         """All rows."""
@@ -97,8 +86,6 @@ class MemoryRows:
 
 class TensorRows:
     """Rows of a tensor: strings, and what came as a tensor."""
-
-    take = None
 
     def __init__(self, tensor: Any) -> None:
         with tf.device("CPU:0"):
