@@ -22,7 +22,9 @@ def refusal(what: str, expected: str, got: str, fix: str, kind: type[Exception] 
     ...
     ValueError: tfinput: batch_size: expected a positive whole number, got 0. Pass batch_size=32.
     """
-    return kind(f"tfinput: {what}: expected {expected}, got {got}. {fix}")
+    error = kind(f"tfinput: {what}: expected {expected}, got {got}. {fix}")
+    error.got = got  # type: ignore[attr-defined]  # for lists of what is wrong with each file
+    return error
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

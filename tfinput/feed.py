@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -134,6 +135,12 @@ class Feed:
         return self.parts["train"].source.class_names
 
     @property
+    def skipped(self) -> dict[str, str]:
+        """Broken files that were left out because of `on_bad="skip"`: for each path what is wrong with it."""
+        found = {part.source.name: part.source.skipped for part in self.parts.values()}
+        return {os.fsdecode(path): reason for each in found.values() for path, reason in each}
+
+    @property
     def element_spec(self) -> Any:
         """The spec of a training batch."""
         return self.train.element_spec
@@ -261,7 +268,8 @@ class Feed:
         return [shown.Row(name, self._size(name), steps[name], self._batch_size(name)) for name in NAMES if name in self.parts]
 
     def __repr__(self) -> str:
-        where = f"; from epoch {self.epoch}, step {self.step}" if self.epoch or self.step else ""
+        where = f"; skipped broken files: {len(self.skipped)}" if self.skipped else ""
+        where += f"; from epoch {self.epoch}, step {self.step}" if self.epoch or self.step else ""
         return shown.line(self.parts["train"].source.name, self._rows(), f"seed={seeds.written(self.seed)}{where}")
 
     def _repr_html_(self) -> str:

@@ -8,7 +8,7 @@ example, and raises an error that names both and keeps the user's traceback, ins
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from tfinput import layers, seeds
 from tfinput.callback import weakly
 from tfinput.errors import refusal
 from tfinput.options import Hook
+from tfinput.source import Loader
 
 do_not_convert = tf.autograph.experimental.do_not_convert
 
@@ -79,6 +80,14 @@ class Stage:
             fix = f"Write it as def {self.name}({', '.join(holds)})."
             raise refusal(self.name, f"a function of ({', '.join(holds)})", f"one of {signature}", fix, TypeError) from None
 
+    def again(self, element: Any, seed: Any, where: str) -> Any:
+        """Run it in Python after an error in the graph; an error is told with the place."""
+        try:
+            return self.run(element, seed)
+        except Exception as error:
+            said = (str(error).strip().splitlines() or [""])[0]
+            raise ValueError(f"tfinput: {self.name} failed in {where}: {type(error).__name__}: {said}") from error
+
     def _told(self, element: Any, error: Exception) -> Exception:
         spec = tf.nest.map_structure(tf.type_spec_from_value, element)
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -86,6 +95,33 @@ class Stage:
         named = said if said.startswith(type(error).__name__) else f"{type(error).__name__}: {said}"
         fix = "It runs as a TensorFlow graph: use tf functions, or wrap NumPy code in tf.numpy_function."
         return refusal(self.name, f"a function that takes {spec}", named, fix)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The first stage of a source that makes its examples one by one."""
+
+    loader: Loader
+    stream: int
+    random: bool
+    name: str = "reading"
+
+    def trace(self, element: Any, seed: Any) -> Any:
+        """Make an example, in a graph."""
+        return self.loader.load(element, seed if self.random else None)
+
+    def again(self, element: Any, seed: Any, where: str) -> Any:
+        """Make it in Python after an error in the graph; an error is told by the source."""
+        del where
+        try:
+            return self.trace(element, seed)
+        except Exception as error:
+            raise self.loader.explain(element, error) from error
+
+
+def loading(loader: Loader | None, seed: int, training: bool) -> list[Stage | Loading]:
+    """The stage for a source's loader, or none."""
+    return [] if loader is None else [Loading(loader, seeds.key(seed, "load"), training and loader.random)]
 
 
 def make(name: str, function: Hook | None, seed: int) -> list[Stage]:
@@ -99,7 +135,9 @@ def make(name: str, function: Hook | None, seed: int) -> list[Stage]:
 
 
 @do_not_convert  # type: ignore[untyped-decorator]
-def on_examples(stages: list[Stage], read: Callable[[Any], Any], indices: Any, epochs: Any, source: str, keep: list[Any]) -> Any:
+def on_examples(
+    stages: Sequence[Stage | Loading], read: Callable[[Any], Any], indices: Any, epochs: Any, source: str, keep: list[Any]
+) -> Any:
     """Read a block of examples and run the stages on each, one after another; in a graph.
 
     `keep` collects the Python functions that must live as long as the dataset does.
@@ -117,7 +155,7 @@ def on_examples(stages: list[Stage], read: Callable[[Any], Any], indices: Any, e
         for row in range(len(places)):
             element = tf.nest.map_structure(lambda part, row=row: part[row], values)
             for stage, seed in zip(stages, drawn, strict=True):
-                element = _again(stage, element, seed[row], f"{source}, example {places[row]}")
+                element = stage.again(element, seed[row], f"{source}, example {places[row]}")
             specs.append(tf.nest.map_structure(lambda part: tuple(tf.convert_to_tensor(part).shape), element))
             if specs[row] != specs[0]:
                 fix = "Resize, crop or pad to one shape."
@@ -135,12 +173,12 @@ def on_examples(stages: list[Stage], read: Callable[[Any], Any], indices: Any, e
     return result
 
 
-def _probe(stages: list[Stage], read: Callable[[Any], Any]) -> Any:
+def _probe(stages: Sequence[Stage | Loading], read: Callable[[Any], Any]) -> Any:
     """What the stages make of the source's first example: Python code inside a graph loses the shapes of what it returns."""
     with tf.init_scope():
         element = tf.nest.map_structure(lambda part: part[0], read(tf.constant([0])))
         for stage in stages:
-            element = _again(stage, element, seeds.fold(stage.stream, 0, 0), "the source's first example")
+            element = stage.again(element, seeds.fold(stage.stream, 0, 0), "the source's first example")
         return tf.nest.map_structure(tf.convert_to_tensor, element)
 
 
@@ -150,18 +188,10 @@ def on_batch(stage: Stage, batch: Any, epoch: Any, step: Any, source: str, keep:
     seed = seeds.fold(stage.stream, epoch, step)
 
     def find(values: Any, where: Any, drawn: Any) -> None:
-        _again(stage, values, drawn, f"{source}, step {where[1]} of epoch {where[0]}")
+        stage.again(values, drawn, f"{source}, step {where[1]} of epoch {where[0]}")
 
     run = tf.data.Dataset.from_tensors((batch, seed)).map(do_not_convert(stage.trace))
     return _guarded(run, find, (batch, tf.stack([epoch, step]), seed), f"{stage.name} in {source}", keep)
-
-
-def _again(stage: Stage, element: Any, seed: Any, where: str) -> Any:
-    try:
-        return stage.run(element, seed)
-    except Exception as error:
-        said = (str(error).strip().splitlines() or [""])[0]
-        raise ValueError(f"tfinput: {stage.name} failed in {where}: {type(error).__name__}: {said}") from error
 
 
 def _guarded(run: Any, find: Callable[..., None], arguments: Any, what: str, keep: list[Any]) -> Any:

@@ -75,13 +75,14 @@ ELSEWHERE: dict[str, str] = {
     "validation_steps": "The feed counts, and validation is always one whole pass: see feed.validation_steps.",
     "steps": "The feed counts: see feed.evaluate_args().",
     **dict.fromkeys(
-        ("workers", "use_multiprocessing", "max_queue_size"), "Arrays need no worker processes: num_parallel_calls sets the threads."
+        ("workers", "use_multiprocessing", "max_queue_size"), "No worker processes are needed: num_parallel_calls sets the threads."
     ),
     "prefetch": "The feed prefetches by itself.",
     "buffer_size": "The whole set is shuffled, without a buffer.",
     "shuffle_buffer_size": "The whole set is shuffled, without a buffer.",
     "random_state": "It is called seed here.",
     "test_size": "It is called test_split here.",
+    "subset": "One call gives both: see feed.train and feed.validation.",
     "drop_last": "It is called drop_remainder here.",
 }
 
@@ -119,12 +120,13 @@ def common_options(builder: Callable[P, R]) -> Callable[P, R]:
     return builder
 
 
-def known(given: dict[str, Any], builder: str) -> dict[str, Any]:
+def known(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
     """The given options over the defaults; an unknown name is refused with the nearest known one, or where it belongs."""
     for name in given:
         if name not in DOCUMENTED:
-            hint = ELSEWHERE.get(name) or f"{nearest(name, DOCUMENTED)} See help(tfinput.{builder}).".lstrip()
-            raise refusal(f"{builder}({name}=…)", "one of its options", f"{name!r}", hint, TypeError)
+            called, names = builder.__name__, inspect.signature(builder).parameters
+            hint = ELSEWHERE.get(name) or f"{nearest(name, names)} See help(tfinput.{called}).".lstrip()
+            raise refusal(f"{called}({name}=…)", "one of its options", f"{name!r}", hint, TypeError)
     return {name: given.get(name, default) for name, (default, _) in DOCUMENTED.items()}
 
 

@@ -7,6 +7,7 @@ where the epoch ends. Nothing drains at an epoch's border.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -31,7 +32,7 @@ def train(source: Source, members: Members, settings: Settings, epoch: int = 0, 
     laid = layout(members.count, settings.batch_size, settings.drop_remainder)
     size = min(laid.batch_size, laid.last) if laid.steps == 1 else laid.batch_size
     first = step * laid.batch_size
-    stages = _example_stages(settings, augment=True)
+    stages = _example_stages(source, settings, training=True)
     with tf.device("CPU:0"):
         stream = order.stream(members, laid.seen, settings.seed, settings.shuffle, epoch, first)
         # A list of sizes goes round with the epochs; started at `step`, it still ends every epoch with its short batch.
@@ -46,7 +47,7 @@ def full_pass(source: Source, members: Members, batch_size: int, settings: Setti
     """One finite pass in source order: every example once, nothing random."""
     laid = layout(members.count, batch_size, drop_remainder=False)
     size = laid.last if laid.steps == 1 else batch_size
-    stages = _example_stages(settings, augment=False)
+    stages = _example_stages(source, settings, training=False)
     with tf.device("CPU:0"):
         indices = tf.data.Dataset.from_tensors(0).map(lambda _: members.tensor())
         sizes = None if laid.uniform else [size] * (laid.steps - 1) + [laid.last]
@@ -56,9 +57,10 @@ def full_pass(source: Source, members: Members, batch_size: int, settings: Setti
         return devices.apply(batches.apply(whole), devices.parallelism(settings.num_parallel_calls))
 
 
-def _example_stages(settings: Settings, augment: bool) -> list[hooks.Stage]:
-    stages = hooks.make("preprocess", settings.preprocess, settings.seed)
-    return stages + (hooks.make("augment", settings.augment, settings.seed) if augment else [])
+def _example_stages(source: Source, settings: Settings, training: bool) -> list[hooks.Stage | hooks.Loading]:
+    stages = hooks.loading(source.loader, settings.seed, training)
+    stages += hooks.make("preprocess", settings.preprocess, settings.seed)
+    return stages + (hooks.make("augment", settings.augment, settings.seed) if training else [])
 
 
 def _block(source: Source, size: int, hooked: bool) -> int:
@@ -74,7 +76,7 @@ def _read(
     stream: Any,
     size: int,
     sizes: list[int] | None,
-    stages: list[hooks.Stage],
+    stages: Sequence[hooks.Stage | hooks.Loading],
     start: tuple[int, int, int],
     settings: Settings,
 ) -> Any:

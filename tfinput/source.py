@@ -10,6 +10,41 @@ import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loader:
+    """How a source makes its examples one by one, as files are decoded.
+
+    Attributes:
+        load: called in a graph, turns what `Source.read` gives for one index into an example; its second argument is a seed
+            (two int32) where the loader is random and this is training, else None.
+        explain: given the same and the error that `load` raised, returns the error to raise: it names the material and what is
+            wrong with it.
+        random: whether training examples depend on the seed.
+
+    """
+
+    load: Callable[[Any, Any], Any]
+    explain: Callable[[Any, Exception], Exception]
+    random: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """How a source is read that has no quick access to single examples: in units of neighbouring ones.
+
+    Attributes:
+        counts: examples in each unit; the first unit's come first in the numbering of the source.
+        open: called in a graph, turns a unit's number into a dataset of its examples, in order: each element is a chunk, a nest of
+            tensors with one row per example, as `Source.read` takes it.
+        chunked: whether units are so large that they come in many chunks, which are read one after another.
+
+    """
+
+    counts: np.ndarray[Any, Any]
+    open: Callable[[Any], Any]
+    chunked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """Examples that can be read by index, many at a time.
 
@@ -18,9 +53,12 @@ class Source:
         size: number of examples.
         spec: one example: a `tf.TensorSpec`, or a nest of them, as Keras takes it: `x`, `(x, y)` or `(x, y, sample_weight)`.
         read: called in a graph, turns an int vector of indices into a batch of that structure.
+        loader: makes examples of what `read` gives, one by one; None if that is a batch of examples already.
+        stream: where examples cannot be read by index, how they are read; `read` then takes what its chunks hold.
         labels: returns the classes of all examples, or None where there is no single array of them.
         fingerprint: returns a digest of the material, for the cache.
         in_memory: whether reading costs no more than copying.
+        skipped: broken files that were left out: path and what is wrong.
         class_names: names of the classes, in the order of their labels.
 
     """
@@ -29,10 +67,13 @@ class Source:
     size: int
     spec: Any
     read: Callable[[Any], Any]
+    loader: Loader | None = None
+    stream: Stream | None = None
     labels: Callable[[], np.ndarray[Any, Any] | None] = field(default=lambda: None)
     fingerprint: Callable[[], str] = field(default=lambda: "")
     in_memory: bool = True
     class_names: tuple[str, ...] | None = None
+    skipped: tuple[tuple[bytes, str], ...] = ()
 
     @property
     def example_bytes(self) -> int:

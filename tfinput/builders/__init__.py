@@ -1,0 +1,1 @@
+"""The builders: each turns one kind of material into a Feed."""

@@ -1,0 +1,184 @@
+"""Image files as their bytes tell it: kind, size, depth and frames from the header, without decoding a pixel.
+
+Sources: ITU-T T.81 (JPEG), the W3C PNG specification, the GIF89a specification, RFC 9649 (WebP), Microsoft's BMP structures.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+KINDS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp"})
+# Decoded, this many pixels take 300 MB as RGB; a file of a few kB can promise more.
+PIXELS = 100_000_000
+
+_FRAMES_OF_JPEG = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_OTHERS = (
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"\0\0\1\0", "ICO"),
+    (b"8BPS", "PSD"),
+    (b"%PDF", "PDF"),
+    (b"PK\3\4", "a ZIP archive"),
+    (b"\0\0\0\x0cjP", "JPEG 2000"),
+    (b"version https://git-lfs", "a Git LFS pointer"),
+)
+_FTYPES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"jxl ": "JPEG XL"}
+
+
+class Header(NamedTuple):
+    """What a file's header says; `bits` a channel, `frames` of an animation."""
+
+    kind: str
+    width: int
+    height: int
+    bits: int = 8
+    frames: int = 1
+
+    @property
+    def problem(self) -> str | None:
+        """Why such an image is not decoded, or None."""
+        if self.width <= 0 or self.height <= 0:
+            return f"a {self.kind} without pixels ({self.width} x {self.height})"
+        if self.width * self.height > PIXELS:
+            return f"a {self.kind} of {self.width} x {self.height} pixels, more than the limit of {PIXELS:,}"
+        if self.frames > 1:
+            return f"an animated {self.kind} of {self.frames} frames"
+        return None
+
+
+def kind(head: bytes) -> str | None:
+    """The kind of image that the first bytes (at least 16) announce, or None.
+
+    >>> kind(b"GIF89a..."), kind(b"<html>")
+    ('GIF', None)
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if head.startswith(b"BM"):
+        return "BMP"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP"
+    return None
+
+
+def described(head: bytes) -> str:
+    """What a file that is none of these kinds seems to be.
+
+    >>> described(b"<!DOCTYPE html>"), described(b"")
+    ('HTML or XML', 'an empty file')
+    """
+    if not head:
+        return "an empty file"
+    for magic, name in _OTHERS:
+        if head.startswith(magic):
+            return name
+    if head[4:8] == b"ftyp":
+        return _FTYPES.get(head[8:12], "a video")
+    if head.lstrip()[:1] == b"<":
+        return "HTML or XML"
+    return f"a file that begins with {head[:8]!r}"
+
+
+def header(data: bytes) -> Header | None:
+    """Read the header of a whole file; None where it is damaged or of another kind."""
+    found = kind(data)
+    try:
+        if found == "JPEG":
+            return _jpeg(data)
+        if found == "PNG":
+            width, height, bits = struct.unpack_from(">IIB", data, 16)
+            return Header("PNG", width, height, bits)
+        if found == "GIF":
+            width, height = struct.unpack_from("<HH", data, 6)
+            return Header("GIF", width, height, frames=gif_frames(data))
+        if found == "BMP":
+            width, height = struct.unpack_from("<ii", data, 18)
+            return Header("BMP", abs(width), abs(height))
+        if found == "WebP":
+            return _webp(data)
+    except (struct.error, IndexError):
+        pass
+    return None
+
+
+def _jpeg(data: bytes) -> Header | None:
+    place = 2
+    while True:
+        while data[place] != 0xFF:
+            place += 1
+        while data[place] == 0xFF:
+            place += 1
+        marker = data[place]
+        if marker in _FRAMES_OF_JPEG:
+            bits, height, width = struct.unpack_from(">BHH", data, place + 3)
+            return Header("JPEG", width, height, bits)
+        if marker == 0xD9:
+            return None
+        place += 1
+        if marker not in range(0xD0, 0xD9):
+            place += struct.unpack_from(">H", data, place)[0]
+
+
+def _webp(data: bytes) -> Header | None:
+    chunk = data[12:16]
+    if chunk == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return Header("WebP", width & 0x3FFF, height & 0x3FFF)
+    if chunk == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return Header("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if chunk == b"VP8X":
+        width, height = (int.from_bytes(data[place : place + 3], "little") + 1 for place in (24, 27))
+        return Header("WebP", width, height, frames=max(1, data.count(b"ANMF")) if data[20] & 2 else 1)
+    return None
+
+
+def gif_frames(data: bytes) -> int:
+    """Frames of a GIF; an IndexError where it is cut off."""
+    place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    frames = 0
+    while data[place] != 0x3B:
+        if data[place] == 0x2C:
+            frames += 1
+            colours = data[place + 9]
+            place += 10 + (3 << (colours & 7) + 1 if colours & 0x80 else 0) + 1
+        elif data[place] == 0x21:
+            place += 2
+        else:
+            raise IndexError(place)
+        while data[place]:
+            place += data[place] + 1
+        place += 1
+    return frames
+
+
+def orientation(data: bytes) -> int:
+    """The EXIF orientation of a JPEG, 1 to 8; 1 where there is none. Source: CIPA DC-008 (Exif), tag 0x0112."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and place + 4 <= len(data):
+        marker, size = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == 0xDA:
+            break
+        if marker == 0xE1 and data[place + 4 : place + 10] == b"Exif\0\0":
+            return _tagged(data[place + 10 : place + 2 + size])
+        place += 2 + size
+    return 1
+
+
+def _tagged(tiff: bytes) -> int:
+    order = "<" if tiff[:2] == b"II" else ">"
+    try:
+        start = struct.unpack_from(f"{order}I", tiff, 4)[0]
+        for entry in range(struct.unpack_from(f"{order}H", tiff, start)[0]):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * entry)
+            if tag == 0x0112:
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
