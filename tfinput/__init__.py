@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tfinput.builders.arrays import from_arrays
     from tfinput.builders.images import from_images
+    from tfinput.builders.records import from_tfrecords
     from tfinput.feed import Feed
 
 __version__ = "0.1.0"
-__all__ = ["Feed", "from_arrays", "from_images"]
+__all__ = ["Feed", "from_arrays", "from_images", "from_tfrecords"]
 
 # Importing tfinput must not import TensorFlow (two seconds): a name is looked up when it is first used.
 _HOMES = {
     "Feed": "tfinput.feed",
     "from_arrays": "tfinput.builders.arrays",
     "from_images": "tfinput.builders.images",
+    "from_tfrecords": "tfinput.builders.records",
 }
 
 

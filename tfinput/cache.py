@@ -53,7 +53,9 @@ def apply(source: Source, settings: Settings) -> tuple[Source, Settings]:
         made = f"{FORMAT} {tf.__version__} {source.fingerprint()} {digests.of(settings.preprocess)}"
         name = hashlib.blake2b(made.encode(), digest_size=12).hexdigest()
         cached = _in_folder(source, settings, Path(settings.cache) / f"{source.name}-{name}")
-    return dataclasses.replace(cached, labels=source.labels, class_names=source.class_names, skipped=source.skipped), rest
+    return dataclasses.replace(
+        cached, labels=source.labels, uneven=source.uneven, class_names=source.class_names, skipped=source.skipped
+    ), rest
 
 
 def _blocks(source: Source, settings: Settings) -> tuple[Any, Iterator[Any], int]:

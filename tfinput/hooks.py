@@ -8,17 +8,17 @@ example, and raises an error that names both and keeps the user's traceback, ins
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
 from tfinput import layers, seeds
-from tfinput.callback import weakly
 from tfinput.errors import refusal
+from tfinput.guard import guarded
 from tfinput.options import Hook
-from tfinput.source import Loader
+from tfinput.source import Loader, Source
 
 do_not_convert = tf.autograph.experimental.do_not_convert
 
@@ -135,48 +135,67 @@ def make(name: str, function: Hook | None, seed: int) -> list[Stage]:
 
 
 @do_not_convert  # type: ignore[untyped-decorator]
-def on_examples(
-    stages: Sequence[Stage | Loading], read: Callable[[Any], Any], indices: Any, epochs: Any, source: str, keep: list[Any]
-) -> Any:
+def on_examples(stages: Sequence[Stage | Loading], source: Source, rows: Any, indices: Any, epochs: Any, keep: list[Any]) -> Any:
     """Read a block of examples and run the stages on each, one after another; in a graph.
 
-    `keep` collects the Python functions that must live as long as the dataset does.
+    `rows` is what the source reads them from, `indices` says which they are; `keep` collects the Python functions that must
+    live as long as the dataset does.
     """
-    batch = read(indices)
+    batch = source.read(rows)
     every = [seeds.fold(stage.stream, epochs, indices) for stage in stages]
 
     def example(element: Any, drawn: Any) -> Any:
         for stage, seed in zip(stages, drawn, strict=True):
             element = stage.trace(element, seed)
-        return element
+        return element if source.uneven is None else _ranked(element, stages, source)
 
     def find(values: Any, places: Any, drawn: Any) -> None:
         specs = []
         for row in range(len(places)):
             element = tf.nest.map_structure(lambda part, row=row: part[row], values)
             for stage, seed in zip(stages, drawn, strict=True):
-                element = stage.again(element, seed[row], f"{source}, example {places[row]}")
-            specs.append(tf.nest.map_structure(lambda part: tuple(tf.convert_to_tensor(part).shape), element))
+                element = stage.again(element, seed[row], source.place(int(places[row])))
+            specs.append(tf.nest.map_structure(lambda part: _shape(part, source.uneven), element))
             if specs[row] != specs[0]:
                 fix = "Resize, crop or pad to one shape."
-                raise refusal(
-                    stages[-1].name, f"the shape {specs[0]} of example {places[0]}", f"{specs[row]} in {source}, example {places[row]}", fix
-                )
+                first, here = source.place(int(places[0])), source.place(int(places[row]))
+                raise refusal(stages[-1].name, f"the shape {specs[0]} of {first}", f"{specs[row]} in {here}", fix)
 
-    count = tf.cast(tf.shape(indices)[0], tf.int64)
+    count = indices.shape[0] or tf.cast(tf.shape(indices)[0], tf.int64)
     run = tf.data.Dataset.from_tensor_slices((batch, tuple(every))).map(do_not_convert(example))
     # All or nothing: past an error, the rest of the block must not pass for the block.
-    run = run.batch(count, drop_remainder=True)
-    result = _guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source}", keep)
+    run = _batched(run, count, source.uneven)
+    result = guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source.name}", keep)
     if any(part.shape.rank is None for part in tf.nest.flatten(result)):
-        return tf.nest.map_structure(lambda part, like: tf.ensure_shape(part, [None, *like.shape]), result, _probe(stages, read))
+        return tf.nest.map_structure(lambda part, like: tf.ensure_shape(part, [None, *like.shape]), result, _probe(stages, source))
     return result
 
 
-def _probe(stages: Sequence[Stage | Loading], read: Callable[[Any], Any]) -> Any:
+def _batched(run: Any, count: Any, uneven: str | None) -> Any:
+    if uneven == "ragged":
+        return run.ragged_batch(count, drop_remainder=True)
+    return run.padded_batch(count, drop_remainder=True) if uneven == "padded" else run.batch(count, drop_remainder=True)
+
+
+def _shape(part: Any, uneven: str | None) -> tuple[int | None, ...]:
+    """What the examples of a batch must have in common: their shape, or their rank."""
+    shape = tuple(tf.convert_to_tensor(part).shape)
+    return shape if uneven is None else (None,) * len(shape)
+
+
+def _ranked(element: Any, stages: Sequence[Stage | Loading], source: Source) -> Any:
+    """An element of known ranks, which padding needs, and which the results of Python functions lack."""
+    if all(part.shape.rank is not None for part in tf.nest.flatten(element)):
+        return element
+    like = _probe(stages, source)
+    return tf.nest.map_structure(lambda part, known: tf.ensure_shape(part, (None,) * known.shape.rank), element, like)
+
+
+def _probe(stages: Sequence[Stage | Loading], source: Source) -> Any:
     """What the stages make of the source's first example: Python code inside a graph loses the shapes of what it returns."""
     with tf.init_scope():
-        element = tf.nest.map_structure(lambda part: part[0], read(tf.constant([0])))
+        rows = tf.constant([0]) if source.stream is None else next(iter(source.stream.open(tf.constant(0, tf.int64))))
+        element = tf.nest.map_structure(lambda part: part[0], source.read(rows))
         for stage in stages:
             element = stage.again(element, seeds.fold(stage.stream, 0, 0), "the source's first example")
         return tf.nest.map_structure(tf.convert_to_tensor, element)
@@ -191,24 +210,4 @@ def on_batch(stage: Stage, batch: Any, epoch: Any, step: Any, source: str, keep:
         stage.again(values, drawn, f"{source}, step {where[1]} of epoch {where[0]}")
 
     run = tf.data.Dataset.from_tensors((batch, seed)).map(do_not_convert(stage.trace))
-    return _guarded(run, find, (batch, tf.stack([epoch, step]), seed), f"{stage.name} in {source}", keep)
-
-
-def _guarded(run: Any, find: Callable[..., None], arguments: Any, what: str, keep: list[Any]) -> Any:
-    """The single element of `run`; on an error in it, what `find(*arguments)` raises."""
-    spec = run.element_spec
-    flat = tf.nest.flatten(spec)
-
-    def search(*values: Any) -> list[Any]:
-        find(*tf.nest.pack_sequence_as(arguments, values))
-        raise ValueError(f"tfinput: {what} failed once and worked when run again: is it deterministic?")
-
-    keep.append(search)
-
-    def fallback(_: Any) -> Any:
-        found = tf.py_function(weakly(search), tf.nest.flatten(arguments), [part.dtype for part in flat])
-        found = found if isinstance(found, (list, tuple)) else [found]
-        return tf.nest.pack_sequence_as(spec, [tf.ensure_shape(part, like.shape) for part, like in zip(found, flat, strict=True)])
-
-    failed = tf.data.Dataset.from_tensors(0).map(do_not_convert(fallback))
-    return run.ignore_errors().concatenate(failed).take(1).get_single_element()
+    return guarded(run, find, (batch, tf.stack([epoch, step]), seed), f"{stage.name} in {source}", keep)

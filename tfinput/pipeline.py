@@ -7,12 +7,13 @@ where the epoch ends. Nothing drains at an epoch's border.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfinput import devices, hooks, order
+from tfinput import devices, hooks, order, windows
 from tfinput.options import Settings
 from tfinput.order import Members
 from tfinput.source import Source
@@ -34,7 +35,8 @@ def train(source: Source, members: Members, settings: Settings, epoch: int = 0, 
     first = step * laid.batch_size
     stages = _example_stages(source, settings, training=True)
     with tf.device("CPU:0"):
-        stream = order.stream(members, laid.seen, settings.seed, settings.shuffle, epoch, first)
+        drawn = order.stream if source.stream is None else functools.partial(windows.stream, source)
+        stream = drawn(members, laid.seen, settings.seed, settings.shuffle, epoch, first)
         # A list of sizes goes round with the epochs; started at `step`, it still ends every epoch with its short batch.
         sizes = None if laid.uniform else [size] * (laid.steps - step - 1) + [laid.last] + [size] * step
         batches = _read(source, stream, size, sizes, stages, (epoch, first, laid.seen), settings)
@@ -49,7 +51,8 @@ def full_pass(source: Source, members: Members, batch_size: int, settings: Setti
     size = laid.last if laid.steps == 1 else batch_size
     stages = _example_stages(source, settings, training=False)
     with tf.device("CPU:0"):
-        indices = tf.data.Dataset.from_tensors(0).map(lambda _: members.tensor())
+        every = tf.data.Dataset.from_tensors(0).map(lambda _: members.tensor())
+        indices = every if source.stream is None else windows.full_pass(source, members)
         sizes = None if laid.uniform else [size] * (laid.steps - 1) + [laid.last]
         batches = _read(source, indices, size, sizes, stages, (0, 0, members.count), settings)
         batches = _on_batches(source, batches, settings, laid, 0, 0, augment=False)
@@ -80,24 +83,34 @@ def _read(
     start: tuple[int, int, int],
     settings: Settings,
 ) -> Any:
-    """From a stream of indices to a stream of batches; `start` is (epoch, example in it, examples an epoch)."""
+    """From a stream of indices, or of (indices, rows), to a stream of batches; `start` is (epoch, example in it, examples an epoch)."""
     block = _block(source, size, bool(stages))
     calls = devices.parallelism(settings.num_parallel_calls).calls
+
+    def read(indices: Any, rows: Any = None) -> Any:
+        return source.read(indices if rows is None else rows)
+
     if not stages and block == size:
-        return _rebatched(stream, size, sizes).map(source.read, num_parallel_calls=calls)
-    blocks = stream.rebatch(block)
+        return _rebatched(stream, size, sizes).map(read, num_parallel_calls=calls)
+    # Examples of several lengths are padded batch by batch, so that a block of theirs is a batch.
+    blocks = _rebatched(stream, size, sizes) if source.uneven and stages else stream.rebatch(block)
     if not stages:
-        return _rebatched(blocks.map(source.read, num_parallel_calls=calls), size, sizes)
+        return _rebatched(blocks.map(read, num_parallel_calls=calls), size, sizes)
     epoch, first, seen = start
     kept: list[Any] = []
 
-    def hooked(number: Any, indices: Any) -> Any:
-        place = number * block + first + tf.range(tf.size(indices, tf.int64), dtype=tf.int64)
-        return hooks.on_examples(stages, source.read, indices, place // seen + epoch, source.name, kept)
+    def hooked(number: Any, drawn: Any) -> Any:
+        indices, rows = drawn if isinstance(drawn, tuple) else (drawn, drawn)
+        begin = number * block + first
+        if source.uneven:
+            steps = -(-seen // size)
+            begin = (number + first // size) // steps * seen + (number + first // size) % steps * size
+        place = begin + tf.range(tf.size(indices, tf.int64), dtype=tf.int64)
+        return hooks.on_examples(stages, source, rows, indices, place // seen + epoch, kept)
 
     numbered = tf.data.Dataset.zip((tf.data.Dataset.counter(), blocks))
     mapped = numbered.map(hooks.do_not_convert(hooked), num_parallel_calls=calls)
-    return _rebatched(mapped, size, sizes)
+    return mapped if source.uneven else _rebatched(mapped, size, sizes)
 
 
 def _rebatched(dataset: Any, size: int, sizes: list[int] | None) -> Any:

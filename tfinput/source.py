@@ -35,13 +35,18 @@ class Stream:
         counts: examples in each unit; the first unit's come first in the numbering of the source.
         open: called in a graph, turns a unit's number into a dataset of its examples, in order: each element is a chunk, a nest of
             tensors with one row per example, as `Source.read` takes it.
-        chunked: whether units are so large that they come in many chunks, which are read one after another.
+        window: examples that are shuffled together.
+        chunked: whether units are so large that they come in many chunks, which are read one after another; else each is one chunk.
+        explain: given a unit's number and how many examples came before it failed or ended early, raises the error that tells why;
+            without it, errors are those of `open`.
 
     """
 
     counts: np.ndarray[Any, Any]
     open: Callable[[Any], Any]
+    window: int = 1 << 14
     chunked: bool = False
+    explain: Callable[[Any, Any], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,9 @@ class Source:
         labels: returns the classes of all examples, or None where there is no single array of them.
         fingerprint: returns a digest of the material, for the cache.
         in_memory: whether reading costs no more than copying.
+        locate: says where an example is (file and record), for messages.
+        uneven: what becomes of examples of several lengths in a batch: "padded" with zeros at their ends to the longest, or
+            "ragged"; None where all examples are of one shape. The lengths may come from `spec` or from the user's functions.
         skipped: broken files that were left out: path and what is wrong.
         class_names: names of the classes, in the order of their labels.
 
@@ -72,8 +80,14 @@ class Source:
     labels: Callable[[], np.ndarray[Any, Any] | None] = field(default=lambda: None)
     fingerprint: Callable[[], str] = field(default=lambda: "")
     in_memory: bool = True
+    locate: Callable[[int], str] | None = None
+    uneven: str | None = None
     class_names: tuple[str, ...] | None = None
     skipped: tuple[tuple[bytes, str], ...] = ()
+
+    def place(self, index: int) -> str:
+        """Where an example is, for messages."""
+        return self.locate(index) if self.locate is not None else f"{self.name}, example {index}"
 
     @property
     def example_bytes(self) -> int:

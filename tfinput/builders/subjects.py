@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,6 +138,19 @@ def _named(paths: list[bytes], array: Array, asked: Asked) -> Found:
     if unknown:
         raise refusal("labels", f"names of class_names, {short(names)}", short(unknown[0]), nearest(unknown[0], names).strip() or "Add it.")
     return Found(paths, np.array([number[each] for each in texts], np.int32), tuple(names), asked.mode)
+
+
+def files_of(name: str, given: Any) -> list[bytes]:
+    """The files of a path, a list of paths, or a pattern; a path that is there is never taken for a pattern."""
+    if not _is_path(given):
+        return paths_of(name, given)
+    path = os.fsencode(os.path.expanduser(given))
+    found = [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
+    if not found:
+        raise refusal(
+            f"{name} {shown(path)}", "a file, or a pattern that matches some", "no such file", "Check the path.", MissingFileError
+        )
+    return paths_of(name, found)
 
 
 def paths_of(name: str, given: Any) -> list[bytes]:

@@ -6,6 +6,7 @@ Sources: ITU-T T.81 (JPEG), the W3C PNG specification, the GIF89a specification,
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import NamedTuple
 
 KINDS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
@@ -28,13 +29,15 @@ _FTYPES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b
 
 
 class Header(NamedTuple):
-    """What a file's header says; `bits` a channel, `frames` of an animation."""
+    """What a file's header says; `bits` a channel, `frames` of an animation, `odd` what no decoder here is right for."""
 
     kind: str
     width: int
     height: int
     bits: int = 8
     frames: int = 1
+    channels: int = 3
+    odd: str = ""
 
     @property
     def problem(self) -> str | None:
@@ -45,7 +48,7 @@ class Header(NamedTuple):
             return f"a {self.kind} of {self.width} x {self.height} pixels, more than the limit of {PIXELS:,}"
         if self.frames > 1:
             return f"an animated {self.kind} of {self.frames} frames"
-        return None
+        return f"a {self.kind} {self.odd}" if self.odd else None
 
 
 def kind(head: bytes) -> str | None:
@@ -95,11 +98,9 @@ def header(data: bytes) -> Header | None:
             width, height, bits = struct.unpack_from(">IIB", data, 16)
             return Header("PNG", width, height, bits)
         if found == "GIF":
-            width, height = struct.unpack_from("<HH", data, 6)
-            return Header("GIF", width, height, frames=gif_frames(data))
+            return _gif(data)
         if found == "BMP":
-            width, height = struct.unpack_from("<ii", data, 18)
-            return Header("BMP", abs(width), abs(height))
+            return _bmp(data)
         if found == "WebP":
             return _webp(data)
     except (struct.error, IndexError):
@@ -116,8 +117,8 @@ def _jpeg(data: bytes) -> Header | None:
             place += 1
         marker = data[place]
         if marker in _FRAMES_OF_JPEG:
-            bits, height, width = struct.unpack_from(">BHH", data, place + 3)
-            return Header("JPEG", width, height, bits)
+            bits, height, width, channels = struct.unpack_from(">BHHB", data, place + 3)
+            return Header("JPEG", width, height, bits, channels=channels)
         if marker == 0xD9:
             return None
         place += 1
@@ -139,14 +140,35 @@ def _webp(data: bytes) -> Header | None:
     return None
 
 
-def gif_frames(data: bytes) -> int:
-    """Frames of a GIF; an IndexError where it is cut off."""
+def _bmp(data: bytes) -> Header:
+    size, width, height, _, bits, compression = struct.unpack_from("<IiiHHI", data, 14)
+    if size < 40:
+        width, height = struct.unpack_from("<HH", data, 18)
+        return Header("BMP", width, height, odd=f"of an old version (its header has {size} bytes)")
+    usual = compression == 0 or (compression == 3 and struct.unpack_from("<III", data, 54) == (0xFF0000, 0xFF00, 0xFF))
+    if not usual or bits not in (8, 24, 32):
+        odd = f"of {bits} bits a pixel, stored in way {compression}"
+    elif bits == 8 and not _is_gray(data[14 + size :], struct.unpack_from("<I", data, 46)[0] or 256):
+        odd = "with a palette of colours, which TensorFlow takes for gray"
+    else:
+        odd = ""
+    return Header("BMP", abs(width), abs(height), odd=odd)
+
+
+def _is_gray(palette: bytes, count: int) -> bool:
+    """Whether each of the first colours (blue, green, red, unused) of a palette is the gray of its number."""
+    return all(palette[channel : 4 * count : 4] == bytes(range(256))[:count] for channel in range(3))
+
+
+def _gif(data: bytes) -> Header:
+    width, height = struct.unpack_from("<HH", data, 6)
     place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     frames = 0
     while data[place] != 0x3B:
         if data[place] == 0x2C:
             frames += 1
-            colours = data[place + 9]
+            left, top, wide, high, colours = struct.unpack_from("<HHHHB", data, place + 1)
+            width, height = max(width, left + wide), max(height, top + high)
             place += 10 + (3 << (colours & 7) + 1 if colours & 0x80 else 0) + 1
         elif data[place] == 0x21:
             place += 2
@@ -155,7 +177,31 @@ def gif_frames(data: bytes) -> int:
         while data[place]:
             place += data[place] + 1
         place += 1
-    return frames
+    return Header("GIF", width, height, frames=frames, odd="" if frames else "without a frame")
+
+
+def passed(data: bytes) -> bytes:
+    """A file whose header has no problem, else nothing."""
+    found = header(data)
+    return data if found is not None and found.problem is None else b""
+
+
+def without_palette(data: bytes) -> bytes:
+    """A PNG with a palette as one of gray, whose pixels are then the palette's indices."""
+    kept = [data[:8]]
+    place = 8
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        chunk = data[place:end]
+        if chunk[4:8] == b"IHDR":
+            gray = chunk[:17] + b"\0" + chunk[18:-4]
+            # A checksum that was wrong stays wrong.
+            checksum = int.from_bytes(chunk[-4:], "big") ^ zlib.crc32(chunk[4:-4]) ^ zlib.crc32(gray[4:])
+            chunk = gray + checksum.to_bytes(4, "big")
+        if chunk[4:8] in (b"IHDR", b"IDAT", b"IEND"):
+            kept.append(chunk)
+        place = end
+    return b"".join(kept)
 
 
 def orientation(data: bytes) -> int:

@@ -1,0 +1,171 @@
+"""TFRecord files as a source: runs of records in any order, parsed a batch at a time or one by one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfinput.errors import FileError, refusal
+from tfinput.guard import guarded
+from tfinput.source import Loader, Source, Stream
+from tfinput.sources import records
+from tfinput.sources.folders import shown
+from tfinput.sources.leaves import file_identity
+
+WINDOW = 1 << 14
+WINDOW_BYTES = 64 << 20
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Several files as one sequence of records."""
+
+    paths: list[bytes]
+    indexes: list[records.Index]
+
+    @classmethod
+    def opened(cls, paths: list[bytes]) -> Shards:
+        """Count the records of all files, with a progress bar where it takes long."""
+        with tqdm(unit=" records", desc="tfinput: counting", delay=2, leave=False) as bar:
+            return cls(paths, [records.index(path, bar) for path in paths])
+
+    @property
+    def counts(self) -> np.ndarray[Any, Any]:
+        """Records of each file."""
+        return np.array([sum(each.counts) for each in self.indexes], np.int64)
+
+    @property
+    def size(self) -> int:
+        """Records of all files."""
+        return int(self.counts.sum())
+
+    def located(self, number: int) -> tuple[bytes, int]:
+        """The file of a record, and its number in it."""
+        ends = np.cumsum(self.counts)
+        file = int(np.searchsorted(ends, number, side="right"))
+        return self.paths[file], number - int(ends[file] - self.counts[file])
+
+    def place(self, number: int) -> str:
+        """The same for messages."""
+        path, within = self.located(number)
+        return f"{shown(path)}, record {within}"
+
+    def stream(self, window: int | None) -> Stream:
+        """How the records are read: each unit a run of a file, or a whole compressed file."""
+        files = np.repeat(np.arange(len(self.paths)), [len(each.starts) for each in self.indexes])
+        starts = np.array([start for each in self.indexes for start in each.starts], np.int64)
+        counts = np.array([count for each in self.indexes for count in each.counts], np.int64)
+        firsts = np.cumsum(counts) - counts
+        with tf.device("CPU:0"):
+            paths = tf.constant(self.paths, tf.string)
+            kinds = tf.constant([each.compression for each in self.indexes])
+            file_of, start_of, count_of, first_of = (tf.constant(part, tf.int64) for part in (files, starts, counts, firsts))
+        chunked = any(each.compression for each in self.indexes)
+
+        def open_run(unit: Any) -> Any:
+            count, file = count_of[unit], file_of[unit]
+            run = _strings(paths[file], kinds[file], start_of[unit]).take(count)
+            numbers = tf.data.Dataset.range(first_of[unit], first_of[unit] + count)
+            return tf.data.Dataset.zip((run, numbers)).batch(CHUNK)
+
+        def explain(unit: Any, found: Any) -> None:
+            del found
+            raise self.problem(int(files[int(unit)]), int(starts[int(unit)]), int(counts[int(unit)]), int(firsts[int(unit)]))
+
+        record_bytes = sum(each.nbytes for each in self.indexes) // max(self.size, 1)
+        fitting = max(1, min(WINDOW, WINDOW_BYTES // max(record_bytes, 1)))
+        return Stream(counts=counts, open=open_run, window=window or fitting, chunked=chunked, explain=explain)
+
+    def problem(self, file: int, start: int, count: int, first: int) -> Exception:
+        """Why `count` records of a file cannot be read from byte `start` on."""
+        path = self.paths[file]
+        found, said = 0, "the end of the file"
+        try:
+            for _ in _strings(path, self.indexes[file].compression, start).take(count):
+                found += 1
+        except tf.errors.OpError as error:
+            said = str(error.message).split("[Op:")[0].split("}}")[-1].strip().rstrip(".")
+        fix = "The file is damaged or was changed: restore it and build the feed again, or pass on_bad='skip'."
+        return refusal(self.place(first + found), "a sound record", said, fix, FileError)
+
+    def digest(self, into: Any) -> None:
+        """Feed what makes these files what they are to a hash object."""
+        for path in self.paths:
+            into.update(path + b"\0" + file_identity(os.fsdecode(path)))
+
+
+def _strings(path: Any, compression: Any, start: Any) -> Any:
+    """The records of a file from a byte on; `tf.data.TFRecordDataset` has no such argument, its operation has."""
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=tf.reshape(path, (1,)), compression_type=compression, buffer_size=records.RUN_BYTES, byte_offsets=tf.reshape(start, (1,))
+    )
+    return tf.data.experimental.from_variant(variant, tf.TensorSpec((), tf.string))
+
+
+def source(
+    shards: Shards, window: int | None, parse: Callable[[Any], Any] | None, one_by_one: bool, name: str, fingerprint: Callable[[], str]
+) -> Source:
+    """The source over records: `parse` gets a vector of them, or, `one_by_one`, a single one."""
+    kept: list[Any] = []
+
+    def read(rows: Any) -> Any:
+        strings, numbers = rows
+        if parse is None or one_by_one:
+            return rows if one_by_one else strings
+        run = tf.data.Dataset.from_tensors(strings).map(parse)
+        return guarded(run, find, (strings, numbers), f"parsing {name}", kept)
+
+    def find(strings: Any, numbers: Any) -> None:
+        assert parse is not None
+        for place in range(len(strings)):
+            try:
+                parse(strings[place : place + 1])
+            except tf.errors.OpError as error:
+                raise _unparsed(shards.place(int(numbers[place])), error) from error
+
+    def load(row: Any, seed: Any) -> Any:
+        del seed
+        assert parse is not None
+        return parse(row[0])
+
+    def explain(row: Any, error: Exception) -> Exception:
+        said = (str(error).strip().splitlines() or [""])[0]
+        return ValueError(f"tfinput: parse failed in {shards.place(int(row[1]))}: {type(error).__name__}: {said}")
+
+    def identity() -> str:
+        digest = hashlib.blake2b(fingerprint().encode(), digest_size=16)
+        shards.digest(digest)
+        return digest.hexdigest()
+
+    return Source(
+        name=name,
+        size=shards.size,
+        spec=_spec(parse, one_by_one),
+        read=read,
+        stream=shards.stream(window),
+        loader=Loader(load=load, explain=explain) if one_by_one else None,
+        fingerprint=identity,
+        in_memory=False,
+        locate=shards.place,
+    )
+
+
+def _spec(parse: Callable[[Any], Any] | None, one_by_one: bool) -> Any:
+    if parse is None:
+        return tf.TensorSpec((), tf.string)
+    given = tf.TensorSpec(() if one_by_one else (None,), tf.string)
+    made = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=given).map(parse).element_spec
+    return made if one_by_one else tf.nest.map_structure(lambda spec: tf.TensorSpec(spec.shape[1:], spec.dtype), made)
+
+
+def _unparsed(place: str, error: Any) -> Exception:
+    said = str(error.message).split("[Op:")[0].split("}}")[-1].strip().rstrip(".")
+    return refusal(place, "an Example with the features asked for", said, "Correct features, or give a default_value.", FileError)
