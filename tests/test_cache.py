@@ -22,7 +22,7 @@ import tensorflow as tf
 from conftest import ids
 
 import tfinput
-from tfinput import cache, digests
+from tfinput import cachefolder, digests
 
 PLACES = ["memory", "folder"]
 
@@ -389,7 +389,7 @@ def test_a_damaged_cache_is_written_again(tmp_path: Path, damage: str) -> None:
     expected = values()
     written = only(tmp_path / "c")
     whole = {path.name: path.read_bytes() for path in written.iterdir()}
-    array, manifest = written / "0.npy", written / cache.MANIFEST
+    array, manifest = written / "0.npy", written / cachefolder.MANIFEST
     if damage == "flipped":
         array.write_bytes(whole["0.npy"][:-1] + b"\x7f")
     elif damage == "cut":
@@ -397,7 +397,7 @@ def test_a_damaged_cache_is_written_again(tmp_path: Path, damage: str) -> None:
     elif damage == "no manifest":
         manifest.unlink()
     elif damage == "bad manifest":
-        manifest.write_bytes(whole[cache.MANIFEST][:-5])
+        manifest.write_bytes(whole[cachefolder.MANIFEST][:-5])
     elif damage == "empty manifest":
         manifest.write_text('{"size": 9, "crc32": {}}')
     elif damage == "no array":
@@ -418,12 +418,12 @@ def test_what_a_killed_writer_left_is_removed_and_a_whole_cache_serves_other_pro
     assert killed.returncode == -signal.SIGKILL
     left = only(folder)
     assert left.name.endswith(".tmp")
-    assert not (left / cache.MANIFEST).exists()
+    assert not (left / cachefolder.MANIFEST).exists()
     assert finish(process(folder)).startswith("exact 1 ")
     assert not left.exists()
     written = only(folder)
     states = {path.name: path.stat().st_mtime_ns for path in written.iterdir()}
-    assert set(states) == {"0.npy", cache.MANIFEST}
+    assert set(states) == {"0.npy", cachefolder.MANIFEST}
     assert finish(process(folder)).startswith("exact ")
     assert {path.name: path.stat().st_mtime_ns for path in only(folder).iterdir()} == states  # not written again
 
@@ -432,7 +432,7 @@ def test_what_a_living_writer_writes_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "c"
     feed = tfinput.from_arrays(np.arange(3), preprocess=times(5), cache=folder)
     assert feed.train_size == 3
-    alive = folder / f".arrays-abc.{socket.gethostname()}.{os.getpid()}.0f.tmp"
+    alive = folder / f".arrays-abc.{socket.gethostname()}.{os.getppid()}.0f.tmp"
     elsewhere = folder / ".arrays-abc.another-machine.999999999.0f.tmp"
     dead = folder / f".arrays-abc.{socket.gethostname()}.999999999.0f.tmp"
     for left in (alive, elsewhere, dead):
@@ -444,7 +444,7 @@ def test_what_a_living_writer_writes_is_left_alone(tmp_path: Path) -> None:
 def test_two_processes_that_write_at_once_are_both_exact(tmp_path: Path) -> None:
     runs = [process(tmp_path / "c", f"meet{number}") for number in range(2)]
     assert all(finish(run).startswith("exact ") for run in runs)
-    assert {path.name for path in only(tmp_path / "c").iterdir()} == {"0.npy", cache.MANIFEST}
+    assert {path.name for path in only(tmp_path / "c").iterdir()} == {"0.npy", cachefolder.MANIFEST}
 
 
 def test_a_full_disk_is_told_with_path_and_bytes_and_nothing_is_left(tmp_path: Path) -> None:

@@ -17,9 +17,8 @@ from tfinput.steps import layout
 def build(source: Source, given: dict[str, Any], validation: Source | None = None, test: Source | None = None) -> Feed:
     """Split, cache and settle; `given` are the known options with their defaults filled in."""
     settings = options.settle(given)
-    drawn = splits.split(
-        source.size, settings.seed, given["validation_split"], given["test_split"], given["stratify"], given["groups"], source.labels
-    )
+    how = (given["stratify"], given["groups"], source.labels, source.identities)
+    drawn = splits.split(source.size, settings.seed, given["validation_split"], given["test_split"], *how)
     # What can be refused at once is refused before a cache is written.
     layout(drawn.train.count, settings.batch_size, settings.drop_remainder)
     for name, own in (("validation_data", validation), ("test_data", test)):
@@ -36,7 +35,7 @@ def build(source: Source, given: dict[str, Any], validation: Source | None = Non
     def drawer(stratify: Any, groups: Any) -> splits.Drawer:
         if stratify is None and groups is None:
             stratify, groups = given["stratify"], given["groups"]
-        fresh = splits.Drawer(source.size, settings.seed, stratify, groups, source.labels)
+        fresh = splits.Drawer(source.size, settings.seed, stratify, groups, source.labels, source.identities)
         fresh.left[:] = False
         fresh.left[drawn.train.indices] = True
         return fresh

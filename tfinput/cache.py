@@ -9,26 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
-import json
-import math
-import os
-import secrets
-import shutil
-import socket
-import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.lib import format as npy
 from tqdm import tqdm
 
-from tfinput import digests, pipeline
-from tfinput.errors import FileError, refusal
+from tfinput import cachefolder, digests, pipeline
+from tfinput.errors import refusal
 from tfinput.options import Settings
 from tfinput.order import Members
 from tfinput.source import Source
@@ -37,9 +27,7 @@ from tfinput.sources.files import open_file
 from tfinput.sources.leaves import Leaf, leaf, memory_leaf
 from tfinput.sources.memory import TensorRows, aligned
 
-MANIFEST = "manifest.json"
 FORMAT = 1
-CHUNK = 1 << 20
 
 
 def apply(source: Source, settings: Settings) -> tuple[Source, Settings]:
@@ -58,11 +46,12 @@ def apply(source: Source, settings: Settings) -> tuple[Source, Settings]:
     ), rest
 
 
-def _blocks(source: Source, settings: Settings) -> tuple[Any, Iterator[Any], int]:
-    """The spec of a batch of the preprocessed examples, and the batches, with a progress bar where it takes long."""
+def _blocks(source: Source, settings: Settings, start: int = 0) -> tuple[Any, Iterator[Any]]:
+    """The spec of a batch of the preprocessed examples, and the batches from example `start` on, with a progress bar."""
     plain = dataclasses.replace(settings, augment=None, batch_preprocess=None, batch_augment=None)
     size = max(1, min(256, (8 << 20) // max(source.example_bytes, 1)))
-    batches = pipeline.full_pass(source, Members(source.size), size, plain)
+    members = Members(source.size - start, np.arange(start, source.size)) if start else Members(source.size)
+    batches = pipeline.full_pass(source, members, size, plain)
     for part in tf.nest.flatten(batches.element_spec):
         if not isinstance(part, tf.TensorSpec):
             raise refusal("cache", "dense tensors from preprocess", str(part), "Use .to_tensor() or tf.sparse.to_dense, or cache=None.")
@@ -71,17 +60,17 @@ def _blocks(source: Source, settings: Settings) -> tuple[Any, Iterator[Any], int
             raise refusal("cache", "examples of one shape", f"shape {part.shape[1:]} from preprocess", fix)
 
     def rows() -> Iterator[Any]:
-        with tqdm(total=source.size, unit=" examples", desc="tfinput: caching", delay=2, leave=False) as bar:
+        with tqdm(total=source.size, initial=start, unit=" examples", desc="tfinput: caching", delay=2, leave=False) as bar:
             for batch in batches:
                 flat = [part.numpy() for part in tf.nest.flatten(batch)]
                 yield flat
                 bar.update(len(flat[0]))
 
-    return batches.element_spec, rows(), size
+    return batches.element_spec, rows()
 
 
 def _in_memory(source: Source, settings: Settings) -> Source:
-    spec, batches, _ = _blocks(source, settings)
+    spec, batches = _blocks(source, settings)
     flat = tf.nest.flatten(spec)
     texts: dict[int, list[Any]] = {place: [] for place, part in enumerate(flat) if part.dtype == tf.string}
     held = {
@@ -106,11 +95,12 @@ def _in_memory(source: Source, settings: Settings) -> Source:
 
 
 def _in_folder(source: Source, settings: Settings, folder: Path) -> Source:
-    spec = None
-    if not _intact(folder):
-        spec = _write(source, settings, folder)
-    if spec is None:
-        spec = _blocks(source, settings)[0]
+    spec, batches = _blocks(source, settings)
+    if not cachefolder.intact(folder):
+        flat = tf.nest.flatten(spec)
+        if any(part.dtype == tf.string for part in flat):
+            raise refusal("cache", "numbers for a folder of .npy files", "text", "Use cache='memory'.")
+        cachefolder.write(folder, flat, source.size, lambda start: _blocks(source, settings, start)[1] if start else batches)
     files = [folder / f"{place}.npy" for place in range(len(tf.nest.flatten(spec)))]
     return arrays.of_leaves(
         tf.nest.pack_sequence_as(spec, [_opened(file, part) for file, part in zip(files, tf.nest.flatten(spec), strict=True)]), source.name
@@ -121,85 +111,3 @@ def _opened(file: Path, spec: Any) -> Leaf:
     rows = open_file(file)
     rows.dtype = np.dtype(spec.dtype.as_numpy_dtype)
     return leaf(file.stem, rows)
-
-
-def _intact(folder: Path) -> bool:
-    """Whether a whole cache lies there; a damaged one is removed, to be written again."""
-    if not folder.is_dir():
-        return False
-    try:
-        sums = json.loads((folder / MANIFEST).read_text())["crc32"]
-        if set(sums) == {file.name for file in folder.glob("*.npy")} and all(_checksum(folder / name) == crc for name, crc in sums.items()):
-            return True
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    shutil.rmtree(folder, ignore_errors=True)
-    return False
-
-
-def _checksum(path: Path) -> int:
-    crc = 0
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            crc = zlib.crc32(chunk, crc)
-    return crc
-
-
-def _write(source: Source, settings: Settings, folder: Path) -> Any:
-    """Write the cache aside and rename it; whoever comes second finds the place taken and uses what is there."""
-    spec, batches, _ = _blocks(source, settings)
-    flat = tf.nest.flatten(spec)
-    if any(part.dtype == tf.string for part in flat):
-        raise refusal("cache", "numbers for a folder of .npy files", "text", "Use cache='memory'.")
-    need = sum(source.size * part.dtype.size * math.prod(part.shape[1:]) for part in flat)
-    aside = folder.parent / f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder.parent)
-        aside.mkdir()
-        _fill(aside, source.size, flat, batches)
-        os.rename(aside, folder)
-    except OSError as error:
-        if not _intact(folder):
-            fix = "Free some space, choose another folder, or use cache=None."
-            raise refusal(f"cache in {folder.parent}", f"room for {need} bytes", f"{error}", fix, FileError) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return spec
-
-
-def _fill(aside: Path, size: int, flat: list[Any], batches: Iterator[Any]) -> None:
-    names = [f"{place}.npy" for place in range(len(flat))]
-    sums = [0] * len(flat)
-    with ExitStack() as stack:
-        files = [stack.enter_context(open(aside / name, "wb")) for name in names]
-        for place, part in enumerate(flat):
-            sums[place] = _put(files[place], _header(part, size), 0)
-        for batch in batches:
-            for place, rows in enumerate(batch):
-                sums[place] = _put(files[place], np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data, sums[place])
-        for file in files:
-            file.flush()
-            os.fsync(file.fileno())
-    (aside / MANIFEST).write_text(json.dumps({"size": size, "crc32": dict(zip(names, sums, strict=True))}))
-
-
-def _put(file: BinaryIO, data: Any, crc: int) -> int:
-    file.write(data)
-    return zlib.crc32(data, crc)
-
-
-def _header(part: Any, size: int) -> bytes:
-    dtype = np.dtype(part.dtype.as_numpy_dtype)
-    described = dtype.str if np.dtype(dtype.str) == dtype else f"<u{dtype.itemsize}"
-    header = io.BytesIO()
-    npy.write_array_header_1_0(header, {"descr": described, "fortran_order": False, "shape": (size, *part.shape[1:].as_list())})
-    return header.getvalue()
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what writers of this machine that died left aside."""
-    for left in parent.glob(f".*.{socket.gethostname()}.*.tmp"):
-        pid = left.name.split(".")[-3]
-        if pid.isdigit() and Path("/proc").exists() and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(left, ignore_errors=True)

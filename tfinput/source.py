@@ -63,9 +63,12 @@ class Source:
         labels: returns the classes of all examples, or None where there is no single array of them.
         fingerprint: returns a digest of the material, for the cache.
         in_memory: whether reading costs no more than copying.
+        identities: returns a number for each example that stays its own when examples are added before it; splits are then drawn
+            by its hash, so that an example never moves from one split to another.
         locate: says where an example is (file and record), for messages.
         uneven: what becomes of examples of several lengths in a batch: "padded" with zeros at their ends to the longest, or
             "ragged"; None where all examples are of one shape. The lengths may come from `spec` or from the user's functions.
+        lengths: where the batches of training are to hold examples of like lengths, an int64 tensor of the lengths of all examples.
         skipped: broken files that were left out: path and what is wrong.
         class_names: names of the classes, in the order of their labels.
 
@@ -80,8 +83,10 @@ class Source:
     labels: Callable[[], np.ndarray[Any, Any] | None] = field(default=lambda: None)
     fingerprint: Callable[[], str] = field(default=lambda: "")
     in_memory: bool = True
+    identities: Callable[[], np.ndarray[Any, Any]] | None = None
     locate: Callable[[int], str] | None = None
     uneven: str | None = None
+    lengths: Any = None
     class_names: tuple[str, ...] | None = None
     skipped: tuple[tuple[bytes, str], ...] = ()
 

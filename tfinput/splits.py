@@ -26,10 +26,10 @@ class Split(NamedTuple):
     test: Members | None
 
 
-def wanted(name: str, value: Any, size: int) -> int | Vector | None:
+def wanted(name: str, value: Any, size: int, hashed: bool = False) -> int | float | Vector | None:
     """Settle what a split option asks for: a count, ascending indices, or None.
 
-    Fractions are of all examples and round to the nearest count.
+    Fractions are of all examples and round to the nearest count; `hashed` keeps them as fractions.
     """
     if value is None:
         return None
@@ -48,7 +48,7 @@ def wanted(name: str, value: Any, size: int) -> int | Vector | None:
         fix = "Leave examples on both sides, or pass None for no such split."
         got = f"{short(value)}, which is {count}" if fraction else str(count)
         raise refusal(name, f"between 1 and {size - 1} of the {size} examples", got, fix)
-    return count
+    return float(value) if fraction and hashed else count
 
 
 def _indices(name: str, array: Vector, size: int) -> Vector:
@@ -89,13 +89,15 @@ def _shares(counts: Vector, total: int) -> Vector:
 class Drawer:
     """Draws members for splits or folds from the examples that are still left."""
 
-    def __init__(self, size: int, seed: int, stratify: Any, groups: Any, labels: Any) -> None:
+    def __init__(self, size: int, seed: int, stratify: Any, groups: Any, labels: Any, identities: Any = None) -> None:
         if stratify is False:
             stratify = None
         if stratify is not None and groups is not None:
             fix = "Use one of them, or pass indices drawn by sklearn.model_selection.StratifiedGroupKFold."
             raise refusal("stratify and groups", "one of the two", "both", fix)
         self.size, self.seed = size, seed
+        self.identities = None if identities is None else identities()
+        self.shares = 0.0
         self.left = np.ones(size, bool)
         self.classes = None if stratify is None else _classes(labels() if stratify is True else stratify, size)
         self.groups = None if groups is None else self._groups(groups)
@@ -109,16 +111,29 @@ class Drawer:
     def ranked(self, name: str) -> Vector:
         """The examples that are left, in the order of the draw."""
         left = np.flatnonzero(self.left)
-        return left[np.argsort(seeds.scores(seeds.key(self.seed, name), left), kind="stable")]
+        named = left if self.identities is None else self.identities[left]
+        return left[np.argsort(seeds.scores(seeds.key(self.seed, name), named), kind="stable")]
 
-    def draw(self, name: str, want: int | Vector) -> Members:
-        """Take `want` examples (a count, or the very indices) from what is left."""
+    def _hashed(self, name: str, share: float) -> Vector:
+        """The examples whose hash falls into the next `share` of all hashes."""
+        scores = seeds.scores(seeds.key(self.seed, "split"), np.asarray(self.identities)) / 2.0**64
+        low, self.shares = self.shares, self.shares + share
+        taken = np.flatnonzero(self.left & (low <= scores) & (scores < self.shares))
+        if len(taken) == 0:
+            fix = "Pass a count, or more records."
+            raise refusal(name, "a fraction that some example's hash falls into", f"{share}, into which none falls", fix)
+        return taken
+
+    def draw(self, name: str, want: int | float | Vector) -> Members:
+        """Take `want` examples (a count, a share of all hashes, or the very indices) from what is left."""
         if isinstance(want, np.ndarray):
             taken = want
             if not self.left[taken].all():
                 both = taken[~self.left[taken]][0]
                 raise refusal(name, "indices of no other split", f"index {both} twice", "Make the splits disjoint.")
             self._refuse_cut_groups(name, taken)
+        elif isinstance(want, float):
+            taken = self._hashed(name, want)
         elif want >= self.left.sum():
             fix = "Make the splits smaller."
             raise refusal(name, f"fewer than the {self.left.sum()} examples that are left", str(want), fix)
@@ -207,13 +222,14 @@ class Drawer:
         return [left[fold_of[np.searchsorted(names, groups)] == fold] for fold in range(count)]
 
 
-def split(size: int, seed: int, validation: Any, test: Any, stratify: Any, groups: Any, labels: Any) -> Split:
+def split(size: int, seed: int, validation: Any, test: Any, stratify: Any, groups: Any, labels: Any, identities: Any = None) -> Split:
     """Draw the test set, then the validation set; the rest trains. `labels` is a function that gives the classes."""
-    validation = wanted("validation_split", validation, size)
-    test = wanted("test_split", test, size)
+    hashed = identities is not None and (stratify is None or stratify is False) and groups is None
+    validation = wanted("validation_split", validation, size, hashed)
+    test = wanted("test_split", test, size, hashed)
     if validation is None and test is None:
         return Split(Members(size), None, None)
-    drawer = Drawer(size, seed, stratify, groups, labels)
+    drawer = Drawer(size, seed, stratify, groups, labels, identities)
     # Given indices are set aside first, so that a draw never takes them.
     asked = sorted((("test_split", test), ("validation_split", validation)), key=lambda pair: not isinstance(pair[1], np.ndarray))
     drawn = {name: None if want is None else drawer.draw(name, want) for name, want in asked}

@@ -17,6 +17,8 @@ from tfinput.callback import weakly
 from tfinput.order import Members
 from tfinput.source import Source, Stream
 
+# AutoGraph's look at each function's source costs more than tracing it.
+plain = tf.autograph.experimental.do_not_convert
 AHEAD = 2
 READERS = 4
 
@@ -57,14 +59,14 @@ def stream(source: Source, members: Members, seen: int, seed: int, shuffle: bool
         start = tf.where(number == first, tf.constant(offset, tf.int64), tf.constant(0, tf.int64))
         return _epoch(source, plan, seen, names, number, start)
 
-    return tf.data.Dataset.counter(epoch).flat_map(one_epoch).prefetch(AHEAD)
+    return tf.data.Dataset.counter(epoch).flat_map(plain(one_epoch)).prefetch(AHEAD)
 
 
 def full_pass(source: Source, members: Members) -> Any:
     """A finite dataset of (indices, rows): all members in the order of the source."""
     zero = tf.constant(0, tf.int64)
     plan = _plan(_reading(source), members)
-    return tf.data.Dataset.from_tensors(zero).flat_map(lambda _: _epoch(source, plan, members.count, None, zero, zero))
+    return tf.data.Dataset.from_tensors(zero).flat_map(plain(lambda _: _epoch(source, plan, members.count, None, zero, zero)))
 
 
 def _reading(source: Source) -> Stream:
@@ -86,7 +88,7 @@ def _epoch(source: Source, plan: _Plan, seen: int, names: list[int] | None, numb
     rest = tf.concat([(skipped - before[unit])[None], tf.zeros(tf.size(chosen, tf.int64) - unit - 1, tf.int64)], 0)
     units = tf.data.Dataset.from_tensor_slices((chosen[unit:], rest))
     chunks = units.interleave(
-        lambda place, drop: _unit(reading, plan, place, drop),
+        plain(lambda place, drop: _unit(reading, plan, place, drop)),
         cycle_length=1 if reading.chunked else READERS,
         num_parallel_calls=1 if reading.chunked else READERS,
         deterministic=True,
@@ -102,7 +104,7 @@ def _epoch(source: Source, plan: _Plan, seen: int, names: list[int] | None, numb
         new = new[tf.maximum(start - place * size, 0) : tf.maximum(seen - place * size, 0)]
         return tf.nest.map_structure(lambda part: tf.gather(part, new), rows)
 
-    return chunks.rebatch(size).enumerate().map(shuffled, num_parallel_calls=AHEAD, deterministic=True)
+    return chunks.rebatch(size).enumerate().map(plain(shuffled), num_parallel_calls=AHEAD, deterministic=True)
 
 
 def _unit(reading: Stream, plan: _Plan, place: Any, drop: Any) -> Any:
@@ -124,7 +126,7 @@ def _unit(reading: Stream, plan: _Plan, place: Any, drop: Any) -> Any:
     if reading.explain is not None:
         chunks = _complete(reading, chunks, unit, count)
     zero = tf.constant(0, tf.int64)
-    return chunks.scan((zero, drop), numbered)
+    return chunks.scan((zero, drop), plain(numbered))
 
 
 def _complete(reading: Stream, chunks: Any, unit: Any, count: Any) -> Any:
@@ -141,6 +143,6 @@ def _complete(reading: Stream, chunks: Any, unit: Any, count: Any) -> Any:
 
     empty = tf.nest.map_structure(lambda part: tf.zeros([0, *part.shape[1:]], part.dtype), spec)
     ends = tf.data.Dataset.from_tensors((tf.constant(True), empty))
-    sound = chunks.ignore_errors().map(lambda *rows: (tf.constant(False), rows[0] if len(rows) == 1 else rows))
+    sound = chunks.ignore_errors().map(plain(lambda *rows: (tf.constant(False), rows[0] if len(rows) == 1 else rows)))
     marked = sound.concatenate(ends)
-    return marked.scan(tf.constant(0, tf.int64), lambda done, element: counted(done, *element))
+    return marked.scan(tf.constant(0, tf.int64), plain(lambda done, element: counted(done, *element)))

@@ -12,6 +12,7 @@ from tfinput.builders import subjects
 from tfinput.errors import FileError, nearest, refusal, short
 from tfinput.source import Source
 from tfinput.sources import shards
+from tfinput.sources.folders import shown
 from tfinput.steps import whole
 
 
@@ -25,6 +26,7 @@ def from_tfrecords(
     parse: Callable[[Any], Any] | None = None,
     size: int | None = None,
     shuffle_window: int | None = None,
+    on_bad: str = "raise",
     verbose: bool = True,
     **given: Unpack[options.Options],
 ) -> feed.Feed:
@@ -55,6 +57,8 @@ def from_tfrecords(
             `(x, y, sample_weight)`. With neither, examples are the serialized records.
         size: how many records there must be; another number is an error.
         shuffle_window: records that are shuffled together; None takes 16,384, or fewer large ones (64 MiB).
+        on_bad: "raise" names a damaged record or file; "skip" reads everything once before training, leaves damaged records out and goes
+            on at the next sound one: `feed.skipped` lists what was lost. A file compressed as a whole is not repaired.
         verbose: print how many records were found.
         {common options}
 
@@ -72,6 +76,7 @@ def from_tfrecords(
         raise refusal("features and parse", "one of the two", "both", "Pass one of them.")
     if features is None and (label is not None or weight is not None):
         raise refusal("label" if label is not None else "weight", "features to take it from", "no features", "Pass features.")
+    subjects.one_of("on_bad", on_bad, ("raise", "skip"))
     if weight is not None and label is None:
         raise refusal("weight", "a label beside it", "no label", "Pass label.")
     if shuffle_window is not None:
@@ -80,11 +85,13 @@ def from_tfrecords(
     about = f"{sorted(features.items())} {label} {weight}" if features is not None else ""
 
     def made(subject: Any, name: str) -> Source:
-        opened = shards.Shards.opened(subjects.files_of(name, subject))
+        opened = shards.Shards.opened(subjects.files_of(name, subject), on_bad == "skip")
         if opened.size == 0:
             raise refusal(name, "at least one record", "none in any file", "Check the files.", FileError)
         if verbose:
             print(f"Found {opened.size} records in {len(opened.paths)} files.")
+            for path, reason in opened.lost:
+                print(f"Skipped in {shown(path)}: {short(reason, 200)}")
         return shards.source(opened, shuffle_window, parsed, parse is not None, name, lambda: about + digests.of(parse))
 
     source = made(subject, "tfrecords")
@@ -105,7 +112,8 @@ def _parser(features: Mapping[str, Any], label: Any, weight: Any) -> Callable[[A
     labels = [] if label is None else list(label) if isinstance(label, (list, tuple)) else [label]
     for name in [*labels, *([] if weight is None else [weight])]:
         if name not in features:
-            raise refusal("label" if name in labels else "weight", "the name of a feature", short(name), nearest(name, features).strip())
+            hint = nearest(name, features).strip() or f"There are {short(list(features), 200)}."
+            raise refusal("label" if name in labels else "weight", "the name of a feature", short(name), hint)
 
     def parse(strings: Any) -> Any:
         found = tf.io.parse_example(strings, dict(features))

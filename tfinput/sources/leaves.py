@@ -67,7 +67,7 @@ class Leaf:
 def file_identity(path: str, ends: int = 1 << 16) -> bytes:
     """What tells one state of a file from another without reading it whole: size, times, place, first and last bytes."""
     status = os.stat(path)
-    digest = hashlib.blake2b(repr((os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino)).encode())
+    digest = hashlib.blake2b(repr((os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)).encode())
     with open(path, "rb") as file:
         digest.update(file.read(ends))
         file.seek(max(0, status.st_size - ends))

@@ -28,16 +28,24 @@ FORMAT = 1
 
 
 class Index(NamedTuple):
-    """Where the runs of a file start, how many records each has, and how long all are when decompressed."""
+    """Where the runs of a file start, the number of each one's first record, how many it has; and what of the file was lost.
+
+    `nbytes` are the bytes of all records, decompressed.
+    """
 
     compression: str
     starts: list[int]
+    firsts: list[int]
     counts: list[int]
     nbytes: int
+    lost: tuple[str, ...] = ()
 
 
-def index(path: bytes, bar: Any) -> Index:
-    """The index of a file: the remembered one if the file is still the same, else made anew and remembered beside it."""
+def index(path: bytes, bar: Any, skip: bool = False) -> Index:
+    """The index of a file: the remembered one if the file is still the same, else made anew and remembered beside it.
+
+    With `skip`, damaged records are left out, and nothing is remembered of such a file.
+    """
     identity = file_identity(os.fsdecode(path)).hex()
     beside = Path(os.fsdecode(os.path.join(os.path.dirname(path), b"." + os.path.basename(path) + b".tfinput-index")))
     try:
@@ -46,7 +54,9 @@ def index(path: bytes, bar: Any) -> Index:
             return Index(*(kept[name] for name in Index._fields))
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    made = scan(path, bar)
+    made = scan(path, bar, skip)
+    if made.lost:
+        return made
     aside = beside.with_name(f"{beside.name}.{os.getpid()}")
     try:
         aside.write_text(json.dumps({"format": FORMAT, "identity": identity, **made._asdict()}))
@@ -56,46 +66,60 @@ def index(path: bytes, bar: Any) -> Index:
     return made
 
 
-def scan(path: bytes, bar: Any = None) -> Index:
-    """Read the headers of a whole file."""
+def scan(path: bytes, bar: Any = None, skip: bool = False) -> Index:
+    """Read the headers of a whole file; with `skip`, go on at the next sound one after damage."""
+    lost: list[str] = []
     try:
         with open(path, "rb") as file:
             head = file.read(12)
-            compression = _compression(path, head)
+            compression = _compression(path, head, skip)
             size = os.fstat(file.fileno()).st_size
             file.seek(0)
             stream: Any = file if not compression else gzip.GzipFile(fileobj=file) if compression == "GZIP" else _Inflated(file)
-            starts, counts, length = _runs(path, stream, size if not compression else None, bar)
+            # What is compressed as a whole has no sound part behind a damaged one.
+            headers = _headers(path, stream, None if compression else size, lost if skip and not compression else None)
+            runs = _runs(headers, bar)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _damaged(path, "a whole compressed file", str(error)) from error
     except OSError as error:
         if isinstance(error, FileError):
             raise
         raise _damaged(path, "a file that can be read", error.strerror or str(error)) from error
-    return Index(compression, starts if not compression else starts[:1], counts if not compression else [sum(counts)], length)
+    if compression:
+        runs = runs._replace(starts=runs.starts[:1], firsts=runs.firsts[:1], counts=[sum(runs.counts)])
+    return runs._replace(compression=compression, lost=tuple(lost))
 
 
-def _runs(path: bytes, stream: Any, size: int | None, bar: Any) -> tuple[list[int], list[int], int]:
-    starts: list[int] = []
-    counts: list[int] = []
-    begun = records = offset = length = 0
-    for offset, length in _headers(path, stream, size):
-        if not counts or counts[-1] == RUN_RECORDS or offset + length - begun > RUN_BYTES:
+def within(path: bytes, start: int, first: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """Number, offset and length of the `count` records of a plain file from byte `start` on."""
+    with open(path, "rb") as file:
+        for number in range(first, first + count):
+            file.seek(start)
+            length = struct.unpack("<Q", file.read(8))[0]
+            yield number, start, length
+            start += length + FRAME
+
+
+def _runs(headers: Iterator[tuple[int, int, int]], bar: Any) -> Index:
+    made = Index("", [], [], [], 0)
+    nbytes = begun = following = 0
+    for number, offset, length in headers:
+        full = not made.counts or made.counts[-1] == RUN_RECORDS or offset + length - begun > RUN_BYTES
+        if full or offset != following:
             begun = offset
-            starts.append(offset)
-            counts.append(0)
-            if bar is not None:
-                bar.update(records)
-                records = 0
-        counts[-1] += 1
-        records += 1
-    if bar is not None:
-        bar.update(records)
-    return starts, counts, 0 if not counts else offset + length + FRAME
+            made.starts.append(offset)
+            made.firsts.append(number)
+            made.counts.append(0)
+        made.counts[-1] += 1
+        nbytes += length + FRAME
+        following = offset + length + FRAME
+        if bar is not None:
+            bar.update(1)
+    return made._replace(nbytes=nbytes)
 
 
-def _headers(path: bytes, stream: Any, size: int | None) -> Iterator[tuple[int, int]]:
-    """Offset and length of each record; the file must end where the last one does."""
+def _headers(path: bytes, stream: Any, size: int | None, lost: list[str] | None) -> Iterator[tuple[int, int, int]]:
+    """Number, offset and length of each record; the file must end where the last one does, unless `lost` collects what is wrong."""
     offset = base = number = 0
     data = b""
     unpack = struct.Struct("<Q").unpack_from
@@ -104,16 +128,45 @@ def _headers(path: bytes, stream: Any, size: int | None) -> Iterator[tuple[int, 
             base, data = offset, _at(stream, offset, size, path, number)
             if not data:
                 return
-            if len(data) < 12:
-                raise _damaged(path, f"record {number} to begin at byte {offset}", f"{len(data)} bytes, less than its header")
-        length = unpack(data, offset - base)[0]
-        end = offset + length + FRAME
-        if (size is not None and end > size) or length >= 1 << 40:
-            header = data[offset - base : offset - base + 12]
-            got = f"only {(size or 0) - offset} bytes" if _sound(header) else "a damaged length"
-            raise _damaged(path, f"record {number} of {length} bytes at byte {offset}" if _sound(header) else f"record {number}", got)
-        yield offset, length
-        offset, number = end, number + 1
+        header = data[offset - base : offset - base + 12]
+        wrong = _wrong(header, offset, size) or (None if lost is None or _sound(header) else "a damaged length")
+        if wrong is None:
+            length = unpack(data, offset - base)[0]
+            yield number, offset, length
+            offset, number = offset + length + FRAME, number + 1
+            continue
+        damage = _damaged(path, f"a whole record {number} at byte {offset}", wrong)
+        if lost is None or size is None:
+            raise damage
+        found = _next_sound(stream, offset + 1, size)
+        lost.append(f"record {number} at byte {offset}: {wrong}; {(found or size) - offset} bytes lost")
+        if found is None:
+            return
+        offset, number, base, data = found, number + 1, 0, b""
+
+
+def _wrong(header: bytes, offset: int, size: int | None) -> str | None:
+    """What is wrong with a record's first 12 bytes, or None; the checksum is looked at only where the length cannot be true."""
+    if len(header) < 12:
+        return f"the end of the file, {len(header)} bytes into its header"
+    length = struct.unpack_from("<Q", header)[0]
+    if (size is None and length < 1 << 40) or (size is not None and offset + length + FRAME <= size):
+        return None
+    return f"the end of the file before its {length} bytes" if _sound(header) else "a damaged length"
+
+
+def _next_sound(stream: Any, offset: int, size: int) -> int | None:
+    """The next place where a header's checksum is right and its record fits."""
+    while offset + FRAME <= size:
+        stream.seek(offset)
+        data = stream.read(PIECE)
+        for place in range(len(data) - 11):
+            header = data[place : place + 12]
+            # The high bytes of a length are zero: that alone rules out nearly all places.
+            if header[6] == 0 and header[7] == 0 and _sound(header) and _wrong(header, offset + place, size) is None:
+                return int(offset + place)
+        offset += max(1, len(data) - 11)
+    return None
 
 
 def _at(stream: Any, offset: int, size: int | None, path: bytes, number: int) -> bytes:
@@ -124,7 +177,7 @@ def _at(stream: Any, offset: int, size: int | None, path: bytes, number: int) ->
     return data
 
 
-def _compression(path: bytes, head: bytes) -> str:
+def _compression(path: bytes, head: bytes, skip: bool) -> str:
     if head[:2] == b"\x1f\x8b":
         return "GZIP"
     # The length of a plain record may look like zlib's two bytes; its checksum tells.
@@ -132,6 +185,8 @@ def _compression(path: bytes, head: bytes) -> str:
         return ""
     if len(head) > 1 and head[0] & 15 == 8 and (head[0] * 256 + head[1]) % 31 == 0:
         return "ZLIB"
+    if skip:
+        return ""
     if len(head) < 12:
         raise _damaged(path, "a TFRecord file", f"a file of {len(head)} bytes, less than one header")
     raise _damaged(path, "a TFRecord file", f"a file that begins with {short(head)}, whose first checksum is wrong")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +33,63 @@ class Shards:
     indexes: list[records.Index]
 
     @classmethod
-    def opened(cls, paths: list[bytes]) -> Shards:
-        """Count the records of all files, with a progress bar where it takes long."""
+    def opened(cls, paths: list[bytes], skip: bool = False) -> Shards:
+        """Count the records of all files, with a progress bar where it takes long; `skip` leaves damaged ones out."""
         with tqdm(unit=" records", desc="tfinput: counting", delay=2, leave=False) as bar:
-            return cls(paths, [records.index(path, bar) for path in paths])
+            made = cls(paths, [records.index(path, bar, skip) for path in paths])
+        return made.sound() if skip else made
+
+    def sound(self) -> Shards:
+        """The same without the records whose data is damaged; reads everything once."""
+        stream = self.stream(None)
+
+        def read(unit: Any) -> Any:
+            chunks = stream.open(unit).ignore_errors()
+            return chunks.reduce(tf.constant(0, tf.int64), lambda done, rows: done + tf.size(rows[1], tf.int64))
+
+        counted = tf.data.Dataset.range(len(stream.counts)).map(read, num_parallel_calls=2)
+        with tqdm(total=self.size, unit=" records", desc="tfinput: checking", delay=2, leave=False) as bar:
+            short = []
+            for unit, found in enumerate(counted.as_numpy_iterator()):
+                bar.update(int(found))
+                if found != stream.counts[unit]:
+                    short.append(unit)
+        units = np.cumsum([0, *(len(each.starts) for each in self.indexes)])
+        indexes = [
+            self._without_damage(file, {unit - first for unit in short if first <= unit < end})
+            for file, (first, end) in enumerate(itertools.pairwise(units))
+        ]
+        return Shards(self.paths, indexes)
+
+    def _without_damage(self, file: int, short: set[int]) -> records.Index:
+        """The index of a file whose `short` runs are cut at their damaged records."""
+        made = self.indexes[file]
+        if not short:
+            return made
+        if made.compression:
+            raise self.problem(file, 0, made.counts[0], int(self.counts[:file].sum()))
+        starts, firsts, counts, lost = [], [], [], list(made.lost)
+        for run, (start, first, count) in enumerate(zip(made.starts, made.firsts, made.counts, strict=True)):
+            pieces = [(start, first, count)] if run not in short else list(self._pieces(file, start, first, count, lost))
+            starts += [piece[0] for piece in pieces]
+            firsts += [piece[1] for piece in pieces]
+            counts += [piece[2] for piece in pieces]
+        return made._replace(starts=starts, firsts=firsts, counts=counts, lost=tuple(lost))
+
+    def _pieces(self, file: int, start: int, first: int, count: int, lost: list[str]) -> Iterator[tuple[int, int, int]]:
+        """The sound stretches of a run: where each starts, the number of its first record, and how many it has."""
+        path = self.paths[file]
+        begun, held = (start, first), 0
+        for number, offset, length in records.within(path, start, first, count):
+            if _readable(path, offset):
+                held += 1
+                continue
+            lost.append(f"record {number} at byte {offset}: its data does not fit its checksum")
+            if held:
+                yield (*begun, held)
+            begun, held = (offset + length + records.FRAME, number + 1), 0
+        if held:
+            yield (*begun, held)
 
     @property
     def counts(self) -> np.ndarray[Any, Any]:
@@ -51,12 +105,29 @@ class Shards:
         """The file of a record, and its number in it."""
         ends = np.cumsum(self.counts)
         file = int(np.searchsorted(ends, number, side="right"))
-        return self.paths[file], number - int(ends[file] - self.counts[file])
+        within, index = number - int(ends[file] - self.counts[file]), self.indexes[file]
+        runs = np.cumsum(index.counts)
+        run = int(np.searchsorted(runs, within, side="right"))
+        return self.paths[file], index.firsts[run] + within - int(runs[run] - index.counts[run])
+
+    @property
+    def lost(self) -> tuple[tuple[bytes, str], ...]:
+        """What was left out of which file."""
+        return tuple((path, "; ".join(each.lost)) for path, each in zip(self.paths, self.indexes, strict=True) if each.lost)
 
     def place(self, number: int) -> str:
         """The same for messages."""
         path, within = self.located(number)
         return f"{shown(path)}, record {within}"
+
+    def identities(self) -> np.ndarray[Any, Any]:
+        """A number for each record that depends on its file's name and its place alone: other files do not change it."""
+        names = [os.path.basename(path) for path in self.paths]
+        named = names if len(set(names)) == len(names) else self.paths
+        keys = [int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little") for name in named]
+        with np.errstate(over="ignore"):
+            parts = [np.uint64(key) + np.arange(count, dtype=np.uint64) for key, count in zip(keys, self.counts, strict=True)]
+        return np.concatenate(parts)
 
     def stream(self, window: int | None) -> Stream:
         """How the records are read: each unit a run of a file, or a whole compressed file."""
@@ -102,12 +173,24 @@ class Shards:
             into.update(path + b"\0" + file_identity(os.fsdecode(path)))
 
 
+def _readable(path: bytes, offset: int) -> bool:
+    try:
+        return sum(1 for _ in _strings(path, "", offset).take(1)) == 1
+    except tf.errors.OpError:
+        return False
+
+
 def _strings(path: Any, compression: Any, start: Any) -> Any:
-    """The records of a file from a byte on; `tf.data.TFRecordDataset` has no such argument, its operation has."""
-    variant = tf.raw_ops.TFRecordDatasetV2(
-        filenames=tf.reshape(path, (1,)), compression_type=compression, buffer_size=records.RUN_BYTES, byte_offsets=tf.reshape(start, (1,))
-    )
-    return tf.data.experimental.from_variant(variant, tf.TensorSpec((), tf.string))
+    """The records of a file from a byte on: `tf.data.TFRecordDataset` cannot start within a file, its operation can."""
+    size = tf.constant(records.RUN_BYTES, tf.int64)
+
+    def opened(path: Any, compression: Any, start: Any) -> Any:
+        files, offsets = tf.reshape(path, (1,)), tf.reshape(start, (1,))
+        variant = tf.raw_ops.TFRecordDatasetV2(filenames=files, compression_type=compression, buffer_size=size, byte_offsets=offsets)
+        return tf.data.experimental.from_variant(variant, tf.TensorSpec((), tf.string))
+
+    # Inside a function of its own: TensorFlow forgets the offsets where it writes that operation down outside of one.
+    return tf.data.Dataset.from_tensors((path, compression, tf.cast(start, tf.int64))).flat_map(tf.autograph.experimental.do_not_convert(opened))
 
 
 def source(
@@ -155,6 +238,8 @@ def source(
         fingerprint=identity,
         in_memory=False,
         locate=shards.place,
+        skipped=shards.lost,
+        identities=shards.identities,
     )
 
 
