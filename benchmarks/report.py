@@ -20,6 +20,7 @@ HEADS = {
         "tfinput, `.npy`",
         "added over 30 epochs, arrays / `.npy`",
     ],
+    "tables": ["file to the end of epoch 0", "tfinput, s", "x `make_csv_dataset`", "of Arrow alone"],
     "fit": ["`model.fit`", "tfinput, s", "x `fit(x, y)`", "of one resident batch"],
 }
 
@@ -53,7 +54,11 @@ def _fit(case: Case) -> list[str]:
     return [f"{_median(case, 'tfinput'):.2f}", _ratio(case, "keras"), _ratio(case, "resident")]
 
 
-CELLS: dict[str, Callable[[Case], list[str]]] = {"arrays": _arrays, "start": _start, "memory": _memory, "fit": _fit}
+def _tables(case: Case) -> list[str]:
+    return [f"{_median(case, 'tfinput'):.2f}", _ratio(case, "make_csv"), _ratio(case, "arrow")]
+
+
+CELLS: dict[str, Callable[[Case], list[str]]] = {"tables": _tables, "arrays": _arrays, "start": _start, "memory": _memory, "fit": _fit}
 
 
 def head(section: str) -> list[str]:

@@ -11,8 +11,9 @@ import harness
 import memory
 import report
 import start
+import tables
 
-PARTS = {"arrays": arrays.main, "start": start.main, "memory": memory.main, "fit": fit.main}
+PARTS = {"arrays": arrays.main, "start": start.main, "memory": memory.main, "fit": fit.main, "tables": tables.main}
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import pytest
 import tfinput
 from tfinput import options
 
-NAMES = ["Feed", "from_arrays", "from_images", "from_tfrecords"]
+NAMES = ["Feed", "from_arrays", "from_audio", "from_csv", "from_images", "from_parquet", "from_text", "from_tfrecords"]
 HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "tensorflow_datasets", "h5py", "numpy", "loky", "tqdm")
 
 

@@ -13,7 +13,7 @@ ROOT = Path(tfinput.__file__).parent
 # From the top down; modules of one row do not know each other.
 ROWS = [
     ["__main__"],
-    ["demo"],
+    ["demo", "inspection"],
     ["__init__"],
     ["builders.arrays", "builders.images", "builders.audio", "builders.text", "builders.records", "builders.tables"],
     ["builders.__init__", "builders.subjects"],
@@ -22,6 +22,7 @@ ROWS = [
     ["shown", "digests", "cachefolder", "pipeline"],
     ["windows", "hooks"],
     ["layers", "devices", "options"],
+    ["sources.tablestreams"],
     ["sources.tabular"],
     ["sources.arrays", "sources.images", "sources.audio", "sources.text", "sources.shards"],
     ["sources.targets", "sources.decoding", "sources.records"],

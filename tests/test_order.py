@@ -122,3 +122,30 @@ def test_very_large_sets_are_permuted_in_constant_memory(monkeypatch: pytest.Mon
 def test_the_first_element_of_a_very_large_set_takes_many_positions() -> None:
     stream = order._counted(order.Members(60_000), 60_000, seeds.key(0, "order"), 0, 0, chunk=60_000)
     assert distinct_positions_are_as_many_as_chance_gives(np.stack(list(stream.take(200).as_numpy_iterator())))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 30])
+@pytest.mark.parametrize("size", [1, 5, 20])
+def test_batches_of_like_lengths_are_the_order_again(size: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within windows of two batches of the order, batches are neighbours by length; a short last batch stays the order's own."""
+    monkeypatch.setattr(order, "WINDOW", 2)
+    lengths = np.random.default_rng(size).integers(0, 9, size)
+    drawn = ours(size, 3, range(4))
+    made = [order.by_length(tf.constant(each), tf.constant(lengths), batch, 5, epoch).numpy() for epoch, each in enumerate(drawn)]
+    again = order.by_length(tf.constant(drawn[0]), tf.constant(lengths), batch, 5, 0).numpy()
+    assert again.tolist() == made[0].tolist()
+    whole = size // batch * batch
+    for before, after in zip(drawn, made, strict=True):
+        assert after[whole:].tolist() == before[whole:].tolist()
+        expected = []
+        for start in range(0, whole, 2 * batch):
+            window = before[:whole][start : start + 2 * batch]
+            expected += window[np.argsort(lengths[window], kind="stable")].reshape(-1, batch).tolist()
+        assert sorted(after[:whole].reshape(-1, batch).tolist()) == sorted(expected)
+
+
+def test_batches_of_like_lengths_come_in_any_order() -> None:
+    members, lengths = tf.range(6), tf.constant([0, 0, 1, 1, 2, 2], tf.int64)
+    firsts = Counter(int(order.by_length(members, lengths, 2, 0, epoch)[0]) for epoch in range(300))
+    assert set(firsts) == {0, 2, 4}
+    assert max(firsts.values()) < 140

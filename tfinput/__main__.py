@@ -1,4 +1,4 @@
-"""The command line: `python -m tfinput demo`."""
+"""The command line: `python -m tfinput demo` and `python -m tfinput inspect PATH`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--seed", type=int, default=0, metavar="N", help="any whole number; the same seed, the same run (default: %(default)s)"
     )
+    text = "Tell what a folder of images, WAV or text files, or a TFRecord, CSV, Parquet or array file holds, and what of it is broken."
+    inspect = commands.add_parser("inspect", help="tell what a folder or a file holds, and what of it is broken", description=text)
+    inspect.add_argument("path", metavar="PATH", help="a folder, with or without a subfolder for each class, or a file")
     return top
 
 
@@ -33,9 +36,23 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     asked = parser().parse_args(arguments)
+    if asked.command == "inspect":
+        return _inspect(asked.path)
     from tfinput import demo
 
     return demo.run(asked.epochs, asked.batch_size, asked.seed)
+
+
+def _inspect(path: str) -> int:
+    from tfinput import inspection
+
+    try:
+        lines, sound = inspection.report(path)
+    except (ValueError, TypeError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0 if sound else 1
 
 
 if __name__ == "__main__":

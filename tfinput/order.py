@@ -13,6 +13,8 @@ from tfinput import seeds
 # Up to here an epoch's permutation is materialised (4 bytes an example, the next epoch's drawn ahead): exactly uniform, and
 # quick (measured: 0.7 s for 10 million). Beyond, indices are permuted one by one in constant memory.
 MATERIALISED = 2**25
+# Batches whose examples are sorted by length together. More make batches more alike, and examples keep the same neighbours longer.
+WINDOW = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +44,37 @@ def permutation(members: Any, stream: int, epoch: Any) -> Any:
     return tf.random.experimental.stateless_shuffle(members, seed, alg="philox")
 
 
-def stream(members: Members, seen: int, seed: int, shuffle: bool, epoch: int, offset: int) -> Any:
+def by_length(order: Any, lengths: Any, batch_size: int, stream: int, epoch: Any) -> Any:
+    """An epoch's order whose batches hold examples of like lengths, pure in (order, stream, epoch).
+
+    Windows of whole batches are sorted by length, cut into batches, and all batches are shuffled; a short last batch stays so.
+    """
+    whole = tf.size(order) // batch_size * batch_size
+    windows = tf.range(whole) // (WINDOW * batch_size)
+    longest = tf.reduce_max(lengths) + 1
+    keys = tf.cast(windows, tf.int64) * longest + tf.gather(lengths, order[:whole])
+    like = tf.gather(order, tf.argsort(keys, stable=True))
+    batches = permutation(tf.reshape(like, (-1, batch_size)), stream, epoch)
+    return tf.concat([tf.reshape(batches, (-1,)), order[whole:]], 0)
+
+
+def stream(members: Members, seen: int, seed: int, shuffle: bool, epoch: int, offset: int, lengths: Any = None, batch_size: int = 1) -> Any:
     """An endless dataset of index vectors that, laid end to end, are the training order from example `offset` of `epoch` on.
 
     Epoch follows epoch without a seam, each the first `seen` examples of its own permutation (or of the source's order, without
-    `shuffle`). How the vectors are cut is not part of the order: rebatch them.
+    `shuffle`). How the vectors are cut is not part of the order: rebatch them. With the `lengths` of the source's examples, each
+    batch of the order holds examples of like lengths.
     """
     name = seeds.key(seed, "order")
-    if shuffle and members.count > MATERIALISED:
+    if shuffle and members.count > MATERIALISED and lengths is None:
         return _counted(members, seen, name, epoch, offset)
     everyone = None if members.chosen is None else members.tensor()
 
     def draw(number: Any) -> Any:
         every = members.tensor() if everyone is None else everyone
         order = permutation(every, name, number) if shuffle else every
+        if lengths is not None and shuffle:
+            order = by_length(order[:seen], lengths, batch_size, seeds.key(seed, "batches"), number)
         start = tf.where(number == epoch, tf.constant(offset, tf.int64), tf.constant(0, tf.int64))
         return order[start:seen]
 

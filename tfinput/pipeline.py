@@ -35,7 +35,9 @@ def train(source: Source, members: Members, settings: Settings, epoch: int = 0, 
     first = step * laid.batch_size
     stages = _example_stages(source, settings, training=True)
     with tf.device("CPU:0"):
-        drawn = order.stream if source.stream is None else functools.partial(windows.stream, source)
+        drawn = functools.partial(order.stream, lengths=source.lengths, batch_size=laid.batch_size)
+        if source.stream is not None:
+            drawn = functools.partial(windows.stream, source)
         stream = drawn(members, laid.seen, settings.seed, settings.shuffle, epoch, first)
         # A list of sizes goes round with the epochs; started at `step`, it still ends every epoch with its short batch.
         sizes = None if laid.uniform else [size] * (laid.steps - step - 1) + [laid.last] + [size] * step

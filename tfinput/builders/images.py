@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Unpack
 
-import numpy as np
-
 from tfinput import assembly, feed, options, screening
 from tfinput.builders import subjects
 from tfinput.errors import refusal, short
 from tfinput.source import Source
-from tfinput.sources import formats, images
-from tfinput.sources.folders import shown, suffix
+from tfinput.sources import decoding, formats, images
+from tfinput.sources.folders import suffix
 from tfinput.steps import whole
 
 INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic")
@@ -105,8 +103,8 @@ def from_images(
     made = _source(subject, asked, look, on_bad, "images")
     others = []
     for name in ("validation_data", "test_data"):
-        again = dataclasses.replace(asked, class_names=made.class_names if asked.inferred(known[name]) else None, verbose=False)
-        others.append(None if known[name] is None else _source(known[name], again, dataclasses.replace(look, crop=None), on_bad, name))
+        again, whole = asked.after(made.class_names), dataclasses.replace(look, crop=None)
+        others.append(None if known[name] is None else _source(known[name], again, whole, on_bad, name))
     return assembly.build(made, known, *others)
 
 
@@ -116,7 +114,7 @@ def wanted(name: bytes, head: Callable[[], bytes]) -> bool:
     return end in formats.SUFFIXES or (end not in UNREADABLE and formats.kind(head()) is not None)
 
 
-def _source(subject: Any, asked: subjects.Asked, look: images.Look, on_bad: str, name: str) -> Source:
+def _source(subject: Any, asked: subjects.Asked, look: decoding.Look, on_bad: str, name: str) -> Source:
     found = subjects.found(subject, asked, name)
 
     def made(kept: subjects.Found) -> Source:
@@ -124,28 +122,20 @@ def _source(subject: Any, asked: subjects.Asked, look: images.Look, on_bad: str,
         about: dict[str, Any] = {"name": name, "labels": lambda: kept.labels, "class_names": kept.class_names}
         if kept.masks is None:
             return images.source(pictures, kept.targets, **about)
-        mask_look = dataclasses.replace(look, channels=1, interpolation="nearest", dtype="uint8", fast=False)
+        mask_look = dataclasses.replace(look, channels=1, interpolation="nearest", dtype="uint8", fast=False, mask=True)
         return images.source(pictures, None, images.Pictures(kept.masks, mask_look), **about)
 
     source = made(found)
     if on_bad == "raise":
         return source
-    broken = screening.broken(source)
-    if not broken:
-        return source
-    if len(broken) == source.size:
-        raise refusal(name, "at least one sound file", f"none; the first: {broken[0]}", "Check the files.")
-    if asked.verbose:
-        first, reason = next(iter(broken.items()))
-        print(f"Skipped {len(broken)} of {source.size} {asked.kind}; the first: {shown(found.paths[first])}: {reason}")
-    keep = np.setdiff1d(np.arange(source.size), list(broken))
-    return dataclasses.replace(made(found.kept(keep)), skipped=tuple((found.paths[index], reason) for index, reason in broken.items()))
+    kept, skipped = subjects.sound(found, screening.broken(source), asked, name)
+    return dataclasses.replace(made(kept), skipped=skipped) if skipped else source
 
 
 def _look(
     size: Any, color: Any, interpolation: Any, crop: bool, pad: bool, random_crop: Any, decode: Any, dtype: Any, exif: bool
-) -> images.Look:
-    subjects.one_of("color_mode", color, tuple(images.CHANNELS))
+) -> decoding.Look:
+    subjects.one_of("color_mode", color, tuple(decoding.CHANNELS))
     subjects.one_of("interpolation", interpolation, INTERPOLATIONS)
     subjects.one_of("decode", decode, ("exact", "fast"))
     subjects.one_of("dtype", dtype, ("float32", "uint8", "uint16"))
@@ -156,9 +146,9 @@ def _look(
     if len(sides) != 2:
         raise refusal("image_size", "(height, width) or one number", short(size), "Pass for example (224, 224).")
     height, width = (whole("image_size", side) for side in sides)
-    return images.Look(
+    return decoding.Look(
         size=(height, width),
-        channels=images.CHANNELS[color],
+        channels=decoding.CHANNELS[color],
         interpolation=interpolation,
         fit="crop" if crop else "pad" if pad else "stretch",
         dtype=dtype,

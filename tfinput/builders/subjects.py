@@ -24,7 +24,7 @@ MODES = ("int", "categorical", "binary", None)
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user asked of the files of a kind and of their labels."""
+    """What a user asked of the files of a kind and of their labels; `trained` names the classes of the training data, for other data."""
 
     given: Any
     mode: str | None
@@ -33,6 +33,12 @@ class Asked:
     verbose: bool
     wanted: folders.Wanted
     kind: str
+    masks: bool = True  # whether labels may be paths of masks
+    trained: tuple[str, ...] | None = None
+
+    def after(self, class_names: tuple[str, ...] | None) -> Asked:
+        """The same of validation or test data, where a label must mean what it means in the training data."""
+        return dataclasses.replace(self, trained=class_names)
 
     def inferred(self, subject: Any) -> bool:
         """Whether the labels of a subject come from its folders."""
@@ -75,22 +81,45 @@ def _is_path(subject: Any) -> bool:
     return isinstance(subject, (str, bytes, os.PathLike))
 
 
+def checked(asked: Asked) -> Asked:
+    """What was asked, once its options were checked."""
+    one_of("label_mode", asked.mode, MODES)
+    return dataclasses.replace(asked, class_names=_class_names(asked.class_names))
+
+
 def found(subject: Any, asked: Asked, name: str) -> Found:
     """The files of a subject, with their labels."""
-    one_of("label_mode", asked.mode, MODES)
+    asked = checked(asked)
     if _is_path(subject):
         made = _folder(subject, asked, name)
     elif isinstance(subject, tuple) and len(subject) == 2 and not _is_path(subject[0]):
-        made = _pairs(paths_of(name, subject[0]), subject[1], asked, name)
+        made = pairs(paths_of(name, subject[0]), subject[1], asked, name)
     else:
         made = Found(paths_of(name, subject))
+    return settled(made, asked, name)
+
+
+def settled(made: Found, asked: Asked, name: str = "") -> Found:
+    """What was found, once it was checked and told."""
     if made.mode == "binary" and len(made.class_names or ()) != 2:
         got = f"{len(made.class_names or ())}: {short(made.class_names)}"
         raise refusal("label_mode='binary'", "two classes", got, "Use label_mode='int' or 'categorical'.")
     if asked.verbose:
         belonging = f" belonging to {len(made.class_names)} classes" if made.class_names else ""
-        print(f"Found {len(made.paths)} {asked.kind}{belonging}.")
+        where = f" in {name}" if name and asked.trained is not None else ""
+        print(f"Found {len(made.paths)} {asked.kind}{belonging}{where}.")
     return made
+
+
+def _class_names(given: Any) -> list[str] | None:
+    if given is None:
+        return None
+    if isinstance(given, (str, bytes)):
+        raise refusal("class_names", "a list of names", short(given), f"Pass [{given!r}].", TypeError)
+    names = [str(name) for name in given]
+    if len(set(names)) < len(names):
+        raise refusal("class_names", "each name once", f"a name twice in {short(names)}", "Remove it.")
+    return names
 
 
 def _folder(subject: Any, asked: Asked, name: str) -> Found:
@@ -98,46 +127,101 @@ def _folder(subject: Any, asked: Asked, name: str) -> Found:
     inferred = asked.inferred(subject)
     if isinstance(asked.given, str):
         one_of("labels", asked.given, ("inferred", None))
-    listing = folders.listed(root, asked.wanted, inferred, asked.class_names, asked.follow_links, asked.kind)
+    elif asked.given is not None and asked.trained is not None:
+        raise refusal(name, "(paths, labels), since labels are those of the training files", "a folder", "Pass (paths, labels).")
+    chosen = _known_folders(root, asked, name) if inferred and asked.trained is not None else asked.class_names
+    listing = folders.listed(root, asked.wanted, inferred, chosen, asked.follow_links, asked.kind)
     if asked.verbose and listing.left_out:
         print(f"Left out in {shown(root)}: " + ", ".join(f"{count} {what}" for what, count in listing.left_out.most_common()) + ".")
-    if inferred:
+    if not inferred:
+        return Found(listing.paths) if asked.given is None or asked.mode is None else pairs(listing.paths, asked.given, asked, name)
+    if asked.trained is None or listing.labels is None:
         return Found(listing.paths, listing.labels, listing.class_names, asked.mode)
-    if asked.given is None or asked.mode is None:
-        return Found(listing.paths)
-    return _pairs(listing.paths, asked.given, asked, name)
+    numbers = np.array([asked.trained.index(each) for each in listing.class_names or ()], np.int32)
+    return Found(listing.paths, numbers[listing.labels], asked.trained, asked.mode)
 
 
-def _pairs(paths: list[bytes], labels: Any, asked: Asked, name: str) -> Found:
+def _known_folders(root: bytes, asked: Asked, name: str) -> list[str]:
+    """The class folders of validation or test data: a class may be missing there, but none may be new."""
+    there = folders.class_folders(root, asked.follow_links)
+    known = asked.trained or ()
+    unknown = [each for each in there if each not in known]
+    if unknown and asked.class_names is None:
+        fix = nearest(unknown[0], known).strip() or "Remove it, or name the classes to use in class_names."
+        raise refusal(f"{name} {shown(root)}", f"the classes of the training data, {short(list(known))}", f"a class {unknown[0]!r}", fix)
+    return [each for each in known if each in there]
+
+
+def pairs(paths: list[bytes], labels: Any, asked: Asked, name: str) -> Found:
+    """Files (or other examples) with labels of their number."""
     if labels is None or asked.mode is None:
         return Found(paths)
-    array = vector_like(f"{name} labels", labels)
+    array = _label_array(f"{name} labels", labels)
     if array.ndim == 0 or len(array) != len(paths):
         got = "one value" if array.ndim == 0 else f"{len(array)}"
         raise refusal(f"{name} labels", f"{len(paths)}, one per file", got, "Pass one label per path.")
     if array.dtype.kind in "USOT" and array.ndim == 1:
-        first = array[0]
-        if _is_path(first) and os.path.isfile(first):
-            return Found(paths, masks=paths_of(f"{name} masks", array))
-        return _named(paths, array, asked)
+        texts = [_text(f"{name} labels[{place}]", each) for place, each in enumerate(array.tolist())]
+        if asked.masks and any(os.path.isfile(each) for each in texts):
+            return Found(paths, masks=paths_of(f"{name} masks", texts))
+        return _named(paths, texts, asked, name)
+    names = asked.class_names or asked.trained
     if asked.mode == "int":
-        names = tuple(map(str, np.unique(array).tolist())) if array.ndim == 1 and array.dtype.kind in "iub" else None
-        return Found(paths, array, names, None)
+        single = array.ndim == 1 and array.dtype.kind in "iub"
+        if single and asked.class_names is not None:
+            _in_range(array, asked.class_names, name)
+        found = names or (map(str, np.unique(array).tolist()) if single else None)
+        return Found(paths, array, None if found is None else tuple(found), None)
     numbers = classes(f"{name} labels", array)
     if numbers.dtype.kind not in "iub" or numbers.min() < 0:
-        raise refusal(f"{name} labels", "classes numbered from 0 on", short(numbers[0]), "Use label_mode='int'.")
-    names = tuple(map(str, range(int(numbers.max()) + 1)))
-    return Found(paths, numbers.astype(np.int32), names, asked.mode)
+        wrong = numbers[0] if numbers.dtype.kind not in "iub" else numbers.min()
+        raise refusal(f"{name} labels", "classes numbered from 0 on", short(wrong.item()), "Use label_mode='int'.")
+    names = names or [str(number) for number in range(int(numbers.max()) + 1)]
+    _in_range(numbers, names, name)
+    return Found(paths, numbers.astype(np.int32), tuple(names), asked.mode)
 
 
-def _named(paths: list[bytes], array: Array, asked: Asked) -> Found:
-    texts = [each.decode("utf-8", "surrogateescape") if isinstance(each, bytes) else str(each) for each in array.tolist()]
-    names = sorted(set(texts)) if asked.class_names is None else [str(each) for each in asked.class_names]
+def _label_array(what: str, labels: Any) -> Array:
+    if isinstance(labels, (list, tuple)) and any(map(_is_path, labels)):
+        # NumPy would make text of whatever else there is: of numbers, None and NaN.
+        return np.fromiter(labels, object, len(labels))
+    return vector_like(what, labels)
+
+
+def _in_range(numbers: Array, names: Sequence[str], name: str) -> None:
+    outside = numbers[(numbers < 0) | (numbers >= len(names))]
+    if len(outside):
+        fix = "Name every class in class_names."
+        raise refusal(f"{name} labels", f"numbers from 0 to {len(names) - 1}, of the classes {short(list(names))}", str(outside[0]), fix)
+
+
+def _text(what: str, label: Any) -> str:
+    if not _is_path(label):
+        raise refusal(what, "a class name or a path, as the others", f"{type(label).__name__} {short(label, 30)}", "Pass str.", TypeError)
+    return os.fsdecode(label)
+
+
+def _named(paths: list[bytes], texts: list[str], asked: Asked, name: str) -> Found:
+    names = asked.class_names or asked.trained or sorted(set(texts))
     number = {each: place for place, each in enumerate(names)}
-    unknown = [each for each in texts if each not in number]
-    if unknown:
-        raise refusal("labels", f"names of class_names, {short(names)}", short(unknown[0]), nearest(unknown[0], names).strip() or "Add it.")
+    for place, each in enumerate(texts):
+        if each not in number:
+            fix = nearest(each, names).strip() or "Correct it, or name every class in class_names."
+            raise refusal(f"{name} labels[{place}]", f"one of the classes {short(list(names))}", short(each), fix)
     return Found(paths, np.array([number[each] for each in texts], np.int32), tuple(names), asked.mode)
+
+
+def sound(made: Found, broken: dict[int, str], asked: Asked, name: str) -> tuple[Found, tuple[tuple[bytes, str], ...]]:
+    """What was found without the broken ones, which come listed with what is wrong with each."""
+    if not broken:
+        return made, ()
+    first, reason = next(iter(broken.items()))
+    if len(broken) == len(made.paths):
+        raise refusal(name, f"at least one of the {asked.kind} to be sound", f"none; the first: {reason}", "Check the files.")
+    if asked.verbose:
+        print(f"Skipped {len(broken)} of {len(made.paths)} {asked.kind}; the first: {shown(made.paths[first])}: {reason}")
+    keep = np.setdiff1d(np.arange(len(made.paths)), list(broken))
+    return made.kept(keep), tuple((made.paths[index], why) for index, why in broken.items())
 
 
 def files_of(name: str, given: Any) -> list[bytes]:
@@ -165,7 +249,7 @@ def paths_of(name: str, given: Any) -> list[bytes]:
         raise refusal(name, "at least one path", "an empty list", "Check the list.")
     for place, path in enumerate(paths):
         if not os.path.isfile(path):
-            got = "a folder" if os.path.isdir(path) else "no file there"
-            kind = FileError if os.path.isdir(path) else MissingFileError
+            got = "a folder" if os.path.isdir(path) else "no regular file" if os.path.exists(path) else "no file there"
+            kind = FileError if os.path.exists(path) else MissingFileError
             raise refusal(f"{name}, path {place}: {shown(path)}", "a file", got, "Check the path.", kind)
     return paths

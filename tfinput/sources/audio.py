@@ -8,14 +8,15 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from tfinput.errors import FileError, MissingFileError, refusal
 from tfinput.source import Loader, Source
 from tfinput.sources import wav
 from tfinput.sources.folders import shown
 from tfinput.sources.leaves import file_identity
+from tfinput.sources.memory import strings
 from tfinput.sources.targets import Targets
 
 # A fingerprint of many files reads little of each.
@@ -24,31 +25,23 @@ ENDS = 1 << 12
 # end would ring into its beginning.
 SILENCE = 0.05
 
-Array = np.ndarray[Any, Any]
-
 
 @dataclass(frozen=True)
 class Clips:
-    """WAV files of one number of channels; `rate` is what they are resampled to, `length` what all are cut or padded to.
-
-    `even` says whether the examples have one shape: those of `length`, or of one length by themselves.
-    """
+    """WAV files of one number of channels; `rate` is what they are resampled to, `length` what all are then cut or padded to."""
 
     paths: list[bytes]
     headers: list[wav.Header]
     rate: int
     length: int | None = None
-    even: bool = True
     plan: Any = field(init=False)
 
     def __post_init__(self) -> None:
         plans = [_plan(header, self.rate) for header in self.headers]
         with tf.device("CPU:0"):
-            marks = tf.strings.to_hash_bucket_fast(
-                tf.constant([_head(path, header.start) for path, header in zip(self.paths, self.headers, strict=True)]), 2**62
-            )
-            plan = tf.concat([marks[:, None], tf.constant(plans, tf.int64)], 1)
-            object.__setattr__(self, "plan", (tf.constant(self.paths, tf.string), plan))
+            heads = strings([_head(path, header.start) for path, header in zip(self.paths, self.headers, strict=True)])
+            plan = tf.concat([_mark(heads)[:, None], tf.constant(plans, tf.int64)], 1)
+        object.__setattr__(self, "plan", (strings(self.paths), plan))
 
     @property
     def channels(self) -> int:
@@ -56,15 +49,9 @@ class Clips:
         return self.headers[0].channels
 
     @property
-    def lengths(self) -> Array:
-        """Frames of each example at the rate that is asked for, before they are cut or padded."""
-        return np.array([resampled_length(header.frames, header.rate, self.rate) for header in self.headers])
-
-    @property
     def spec(self) -> Any:
         """The spec of one example."""
-        length = self.length if self.length is not None else int(self.lengths[0]) if self.even else None
-        return tf.TensorSpec((length, self.channels), tf.float32)
+        return tf.TensorSpec((self.length, self.channels), tf.float32)
 
     @property
     def resamples(self) -> bool:
@@ -78,8 +65,11 @@ class Clips:
             into.update(path + b"\0" + file_identity(os.fsdecode(path), ENDS))
 
 
-def source(clips: Clips, targets: Targets | None, ragged: bool, **about: Any) -> Source:
-    """The source over clips, with targets of the same number; `about` are fields of the Source."""
+def source(clips: Clips, targets: Targets | None, ragged: bool, bucket: bool, **about: Any) -> Source:
+    """The source over clips, with targets of the same number; `about` are fields of the Source.
+
+    `bucket` asks for batches of clips of like lengths.
+    """
 
     def read(indices: Any) -> Any:
         parts = tuple(tf.gather(part, indices) for part in clips.plan)
@@ -101,12 +91,19 @@ def source(clips: Clips, targets: Targets | None, ragged: bool, **about: Any) ->
         size=len(clips.paths),
         spec=clips.spec if targets is None else (clips.spec, targets.spec),
         read=read,
-        loader=Loader(load=load, explain=lambda row, error: explained(row[0].numpy(), error)),
-        uneven=None if clips.spec.shape[0] is not None else "ragged" if ragged else "padded",
+        loader=Loader(load=load, explain=lambda row, _: explained(row[0].numpy())),
+        locate=lambda index: shown(clips.paths[index]),
+        uneven=None if clips.length is not None else "ragged" if ragged else "padded",
+        lengths=clips.plan[1][:, -1] if bucket and clips.length is None else None,
         fingerprint=fingerprint,
         in_memory=False,
         **about,
     )
+
+
+def headers(paths: list[bytes]) -> list[wav.Header | str]:
+    """The header of each file, or what is wrong with it."""
+    return [wav.header(path) for path in tqdm(paths, unit=" files", desc="tfinput: reading headers", delay=2, leave=False)]
 
 
 def resampled_length(frames: int, rate: int, to: int) -> int:
@@ -129,6 +126,11 @@ def _plan(header: wav.Header, rate: int) -> tuple[int, ...]:
     return header.start, header.nbytes, count * down, count * up, resampled_length(header.frames, header.rate, rate)
 
 
+def _mark(heads: Any) -> Any:
+    """What tells one header from another, in 8 bytes."""
+    return tf.strings.to_hash_bucket_fast(heads, 2**62)
+
+
 def _head(path: bytes, start: int) -> bytes:
     with open(path, "rb") as file:
         return file.read(start)
@@ -140,11 +142,11 @@ def _samples(path: Any, plan: Any, clips: Clips) -> Any:
     contents = tf.io.read_file(path)
     data = tf.strings.substr(contents, start, nbytes)
     # Whatever was read from the header earlier must still be so.
-    same = tf.strings.to_hash_bucket_fast(tf.strings.substr(contents, 0, start), 2**62) == mark
-    whole = tf.strings.length(data, out_type=tf.int64) == nbytes
-    data = tf.where(same & whole, data, "?")  # One byte is no sample, so that decoding fails.
+    same = _mark(tf.strings.substr(contents, tf.zeros_like(start), start)) == mark
+    data = tf.where(same, data, "?")  # One byte is no sample, so that decoding fails.
     audio = tf.cast(tf.io.decode_raw(data, tf.int16), tf.float32) / 2.0 ** (wav.BITS - 1)
-    audio = tf.reshape(audio, (-1, clips.channels))
+    frames = nbytes * 8 // wav.BITS // clips.channels
+    audio = tf.reshape(audio, tf.stack([frames, clips.channels]))  # Fails where bytes are missing.
     if clips.resamples:
         audio = tf.cond(before == after, lambda: audio, lambda: resampled(audio, before, after)[:length])
     if clips.length is not None:
@@ -167,13 +169,12 @@ def resampled(audio: Any, before: Any, after: Any) -> Any:
     return tf.transpose(tf.signal.irfft(spectrum, after[None])) * scale
 
 
-def explained(path: bytes, error: Exception) -> Exception:
+def explained(path: bytes) -> Exception:
     """Why a clip could not be read."""
     found = wav.header(path)
     if isinstance(found, wav.Header):
-        told = str(error).splitlines()[0]
         fix = "Build the feed again after files have changed."
-        return refusal(shown(path), "the WAV file that was there when the feed was built", f"another one ({told})", fix, FileError)
+        return refusal(shown(path), "the WAV file that was there when the feed was built", "another one", fix, FileError)
     return refused(path, found)
 
 

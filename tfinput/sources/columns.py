@@ -45,7 +45,7 @@ def field(path: str, name: str, kind: Any, fill: Any = None) -> Field:
     given = fill.get(name) if isinstance(fill, Mapping) else fill
     if types.is_null(kind):
         kind = _kind_of_fill(what, given)
-    inner, shape = kind, ()
+    inner, shape = kind, tuple[int, ...]()
     while types.is_fixed_size_list(inner):
         inner, shape = inner.value_type, (*shape, inner.list_size)
     if types.is_dictionary(inner):
@@ -167,6 +167,5 @@ def _missing(column: Any, made: Field, where: Where, fix: str) -> Exception:
     import pyarrow.compute as pc
 
     row = int(pc.index(pc.is_null(column), True).as_py())
-    others = f" ({column.null_count} rows near there)" if column.null_count > 1 else ""
     kind = "text" if made.text else str(made.dtype)
-    return refusal(f"{where(row)}, column {made.name!r}", f"a value ({kind})", f"nothing{others}", fix)
+    return refusal(f"{where(row)}, column {made.name!r}", f"a value ({kind})", "nothing", fix)

@@ -55,6 +55,17 @@ def cut(data: bytes, delimiter: str) -> int:
     return int(marks[-1]) + 1 if len(marks) else 0
 
 
+def first(data: bytes, delimiter: str, last: bool) -> int:
+    r"""Where the first record ends; 0 if more bytes are needed to tell, or if there is none in the `last` ones.
+
+    >>> first(b"\na,b\n1,2\n", ",", last=False)
+    5
+    """
+    whole = data if last else data[: cut(data, delimiter)]
+    ends = records(whole, delimiter)[1].tolist() if whole else [0]
+    return int(ends[0]) if ends else 0
+
+
 def lines(data: bytes) -> int:
     r"""How many lines end in some bytes.
 
@@ -68,7 +79,8 @@ def _line_ends(block: Array) -> Array:
     """The last byte of each line end: LF, CR or both."""
     marks = np.flatnonzero((block == LF) | (block == CR))
     following = block[np.minimum(marks + 1, len(block) - 1)]
-    return marks[(block[marks] == LF) | (following != LF) | (marks == len(block) - 1)]
+    kept: Array = marks[(block[marks] == LF) | (following != LF) | (marks == len(block) - 1)]
+    return kept
 
 
 def _quotes(block: Array, delimiter: str) -> Array:

@@ -18,7 +18,7 @@ from tfinput.sources import formats
 
 CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 RATIOS = (1, 2, 4, 8)
-HEAD = 32
+MARGIN = 2
 END_OF_JPEG = b"\xff\xd9"
 
 Pixels = Any
@@ -51,27 +51,42 @@ class Look:
 
 def pixels(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
     """The pixels of a file, or of a part of it that the seed draws; and height and width of the whole."""
-    first = _unsigned(contents, 0, 1)[0]
 
-    def by_jpeg() -> tuple[Pixels, Any]:
-        return _jpeg(contents, look, seed)
+    def whole(image: Pixels) -> tuple[Pixels, Any]:
+        size = tf.shape(image)[:2]
+        return _cut(image, size, look, seed), size
 
-    def by_other() -> tuple[Pixels, Any]:
-        image = _other(_checked(contents, first, look.bits), first, look)
-        return _cut(image, tf.shape(image)[:2], look, seed), tf.shape(image)[:2]
-
-    image, whole = by_other() if look.bits == 16 else tf.cond(first == 0xFF, by_jpeg, by_other)
-    return tf.ensure_shape(image, (None, None, look.channels)), whole
+    ways = [lambda: _jpeg(contents, look, seed), lambda: whole(_png(contents, look)), lambda: whole(_rare(contents, look))]
+    if look.bits == 16:
+        image, size = ways[1]()
+    else:
+        first = _unsigned(contents, 0, 1)[0]
+        image, size = tf.switch_case(tf.where(first == 0xFF, 0, tf.where(first == 0x89, 1, 2)), ways)
+    return tf.ensure_shape(image, (None, None, look.channels)), size
 
 
 def _unsigned(contents: Any, start: int, count: int) -> Any:
     return tf.io.decode_raw(tf.strings.substr(contents, start, count), tf.uint8)
 
 
-def _allowed(contents: Any, height: Any, width: Any, also: Any) -> Any:
+def _allowed(contents: Any, size: Any, also: Any) -> Any:
     """The contents, or nothing, which no decoder takes, where there are too many pixels."""
-    count = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    return tf.where((count > 0) & (count <= formats.PIXELS) & also, contents, "")
+    count = tf.reduce_prod(tf.cast(size, tf.int64))
+    return tf.where(tf.reduce_all(size > 0) & (count <= formats.PIXELS) & also, contents, "")
+
+
+def _on_bytes(function: Callable[[bytes], Any]) -> Callable[[Any], Any]:
+    """A function that gets bytes: TensorFlow passes an array of them where it runs eagerly."""
+    return lambda data: function(data if isinstance(data, bytes) else data.item())
+
+
+_orientation = _on_bytes(formats.orientation)
+_passed = _on_bytes(formats.passed)
+_without_palette = _on_bytes(formats.without_palette)
+
+
+def _in_python(function: Callable[[Any], Any], contents: Any, dtype: Any) -> Any:
+    return tf.ensure_shape(tf.numpy_function(weakly(function), [contents], dtype, stateful=False), ())
 
 
 # JPEG
@@ -79,7 +94,7 @@ def _allowed(contents: Any, height: Any, width: Any, also: Any) -> Any:
 
 def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
     shape = tf.io.extract_jpeg_shape(contents)
-    contents = _allowed(contents, shape[0], shape[1], (shape[2] != 4) | (look.channels != 1))
+    contents = _allowed(contents, shape[:2], (shape[2] != 4) | (look.channels != 1))
     turn = _turn(contents) if look.exif else tf.constant(1)
     raw = shape[:2]
     whole = _swapped(raw, turn)
@@ -89,7 +104,7 @@ def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
         # Only what is in the window is decoded, so a file that is cut off further down would pass: one without an end is read whole.
         image = tf.cond(
             tf.strings.substr(contents, -2, 2) == END_OF_JPEG,
-            lambda: tf.io.decode_and_crop_jpeg(contents, window, channels),
+            lambda: _decoded_part(contents, window, raw, channels),
             lambda: _sliced(tf.io.decode_jpeg(contents, channels), window),
         )
     elif look.fast:
@@ -104,14 +119,21 @@ def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
     return _with_channels(image, look.channels) if look.channels > channels else image, whole
 
 
+def _decoded_part(contents: Any, window: Any, raw: Any, channels: int) -> Pixels:
+    """A window of a JPEG. At the edges of what is decoded, colours lack the neighbours they are smoothed with."""
+    begin = tf.maximum(window[:2] - MARGIN, 0)
+    end = tf.minimum(window[:2] + window[2:] + MARGIN, raw)
+    image = tf.io.decode_and_crop_jpeg(contents, tf.concat([begin, end - begin], 0), channels)
+    return _sliced(image, tf.concat([window[:2] - begin, window[2:]], 0))
+
+
 def _at_ratio(contents: Any, ratio: int, channels: int) -> Callable[[], Any]:
     return lambda: tf.io.decode_jpeg(contents, channels, ratio=ratio)
 
 
 def _turn(contents: Any) -> Any:
     """The EXIF orientation. 2, 3, 6 and 7 are mirrored left to right, 3, 4, 7 and 8 upside down, after 5 to 8 were transposed."""
-    found = tf.numpy_function(weakly(formats.orientation), [contents], tf.int64, stateful=False)
-    return tf.ensure_shape(tf.cast(found, tf.int32), ())
+    return tf.cast(_in_python(_orientation, contents, tf.int64), tf.int32)
 
 
 def _among(turn: Any, *values: int) -> Any:
@@ -167,18 +189,24 @@ def _cut(image: Pixels, whole: Any, look: Look, seed: Any) -> Pixels:
 # PNG, GIF, BMP, WebP
 
 
-def _other(contents: Any, first: Any, look: Look) -> Pixels:
-    if look.bits == 16:
-        return _with_channels(tf.io.decode_png(contents, 0, tf.uint16), look.channels)
+def _png(contents: Any, look: Look) -> Pixels:
+    size = tf.io.decode_raw(tf.strings.substr(contents, 16, 8), tf.int32, little_endian=False)
+    contents = _allowed(contents, size, (_unsigned(contents, 24, 1)[0] == 16) == (look.bits == 16))
+    if look.mask:
+        return _indexed(contents)
+    if look.bits == 8 and look.channels < 4:
+        return tf.io.decode_png(contents, look.channels)
+    # TensorFlow leaves alpha at 1 in 255 where it adds it to a palette or to gray of less than 8 bits.
+    return _with_channels(tf.io.decode_png(contents, 0, tf.dtypes.as_dtype(f"uint{look.bits}")), look.channels)
 
-    def png() -> Pixels:
-        return _indexed(contents) if look.mask else tf.io.decode_png(contents, look.channels)
 
-    def other() -> Pixels:
-        return _with_channels(tf.io.decode_image(contents, 0, expand_animations=False), look.channels)
+def _rare(contents: Any, look: Look) -> Pixels:
+    """GIF, BMP, WebP: their headers are read in Python, since what is needed does not lie at fixed places.
 
-    # TensorFlow leaves alpha at 1 in 255 where it adds it to a palette or to less than 8 bits; and only PNGs turn gray by themselves.
-    return other() if look.channels == 4 else tf.cond(first == 0x89, png, other)
+    TensorFlow takes the first frame of any GIF, even of one that is cut off, and the indices of a BMP's palette for gray.
+    """
+    passed = _in_python(_passed, contents, tf.string)
+    return _with_channels(tf.io.decode_image(passed, 0, expand_animations=False), look.channels)
 
 
 # By how much libpng multiplies gray of fewer than 8 bits.
@@ -191,8 +219,8 @@ def _indexed(contents: Any) -> Pixels:
     depth, kind = tf.unstack(tf.ensure_shape(_unsigned(contents, 24, 2), (2,)))
 
     def indices() -> Pixels:
-        gray = tf.numpy_function(weakly(formats.without_palette), [contents], tf.string, stateful=False)
-        return tf.io.decode_png(tf.ensure_shape(gray, ()), 1) // tf.gather(_SPREAD, tf.cast(depth, tf.int32))
+        gray = _in_python(_without_palette, contents, tf.string)
+        return tf.io.decode_png(gray, 1) // tf.gather(_SPREAD, tf.cast(depth, tf.int32))
 
     return tf.cond(kind == 3, indices, lambda: tf.io.decode_png(contents, 1))
 
@@ -203,59 +231,11 @@ def _with_channels(image: Pixels, channels: int) -> Pixels:
     has = tf.shape(image)[2]
     if channels == 1:
         return tf.cond(has < 3, lambda: image[..., :1], lambda: tf.image.rgb_to_grayscale(image[..., :3]))
-    colour = tf.cond(has < 3, lambda: tf.repeat(image[..., :1], 3, axis=2), lambda: image[..., :3])
+    colour = tf.cond(has < 3, lambda: tf.concat([image[..., :1]] * 3, 2), lambda: image[..., :3])
     if channels == 3:
         return colour
     opaque = tf.fill(tf.concat([tf.shape(image)[:2], [1]], 0), tf.constant(image.dtype.max, image.dtype))
     return tf.concat([colour, tf.cond(has % 2 == 0, lambda: image[..., -1:], lambda: opaque)], 2)
-
-
-# Where PNG and WebP (its chunks VP8, VP8L with its bits, VP8X) keep width and height: first byte, bytes, little-endian.
-_PLACES = ((16, 4, False), (20, 4, False), (26, 2, True), (28, 2, True), (21, 4, True), (21, 4, True), (24, 3, True), (27, 3, True))
-
-
-def _linear() -> Any:
-    """Those numbers as linear functions of the first bytes, so that one product reads all of them."""
-    weights = np.zeros((HEAD, len(_PLACES)))
-    for column, (start, count, little) in enumerate(_PLACES):
-        for place in range(count):
-            weights[start + place, column] = 256.0 ** (place if little else count - 1 - place)
-    return weights
-
-
-_WEIGHTS = _linear()
-# Which of WebP's chunks it is, by the last letter of its name.
-_CHUNK = np.zeros(256, np.int32)
-_CHUNK[[0x4C, 0x58]] = 1, 2
-
-
-def _checked(contents: Any, first: Any, bits: int) -> Any:
-    """The contents of anything but a JPEG if its header allows it to be decoded, else nothing."""
-    head = _unsigned(contents, 0, HEAD)
-    head = tf.ensure_shape(tf.concat([head, tf.zeros(HEAD - tf.size(head), tf.uint8)], 0), (HEAD,))
-    numbers = tf.cast(tf.linalg.matvec(tf.constant(_WEIGHTS), tf.cast(head, tf.float64), transpose_a=True), tf.int64)
-    chunk = tf.gather(_CHUNK, tf.cast(head[15], tf.int32))
-    pair = tf.where(first == 0x52, 1 + chunk, 0)
-    width, height = numbers[2 * pair], numbers[2 * pair + 1]
-    vp8, vp8l, vp8x = (pair == number for number in (1, 2, 3))
-    fourteen = tf.constant(14, tf.int64)
-    height = tf.where(vp8l, tf.bitwise.right_shift(height, fourteen), height)
-    low = tf.where(vp8 | vp8l, tf.bitwise.left_shift(tf.ones_like(fourteen), fourteen) - 1, tf.int64.max)
-    more = tf.where(vp8l | vp8x, tf.ones_like(fourteen), 0)
-    width, height = (tf.bitwise.bitwise_and(each, low) + more for each in (width, height))
-    moves = vp8x & (tf.bitwise.bitwise_and(head[20], 2) == 2)
-    deep = (pair == 0) & (head[24] == 16)
-    checked = _allowed(contents, height, width, (deep == (bits == 16)) & ~moves)
-    rare = (first == 0x47) | (first == 0x42)
-    return tf.cond(rare, lambda: _checked_in_python(contents), lambda: checked)
-
-
-def _checked_in_python(contents: Any) -> Any:
-    """The same for GIF and BMP, whose headers do not lie at fixed places.
-
-    TensorFlow takes the first frame of any GIF, even of one that is cut off, and the indices of a BMP's palette for gray.
-    """
-    return tf.ensure_shape(tf.numpy_function(weakly(formats.passed), [contents], tf.string, stateful=False), ())
 
 
 # Sizes

@@ -33,12 +33,13 @@ class Listing:
 
 
 def shown(path: bytes) -> str:
-    r"""A path as text for messages: bytes that are no UTF-8 are escaped.
+    r"""A path as text for messages: bytes that are no UTF-8, and what would break the line, are escaped.
 
-    >>> shown(b"a/bad" + bytes([255]))
-    'a/bad\\xff'
+    >>> shown(b"a/bad" + bytes([255, 10]))
+    'a/bad\\xff\\n'
     """
-    return path.decode("utf-8", "backslashreplace")
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def head_of(path: bytes) -> bytes:
@@ -78,7 +79,7 @@ class Walk:
     def count_loose(self, folder: bytes) -> None:
         """Count what lies beside the class folders."""
         for entry in self._visible(folder):
-            if not entry.is_dir() and self._is_wanted(entry):
+            if not _is(entry.is_dir) and self._is_wanted(entry):
                 self.left_out["files outside of class folders"] += 1
 
     def close(self) -> None:
@@ -109,10 +110,12 @@ class Walk:
             raise refusal(shown(folder), "a folder that can be listed", error.strerror or str(error), fix, kind) from error
 
     def _is_folder(self, entry: os.DirEntry[bytes]) -> bool:
-        if entry.is_symlink() and not self.follow_links and entry.is_dir():
+        if not _is(entry.is_dir):
+            return False
+        if entry.is_symlink() and not self.follow_links:
             fix = "Pass follow_links=True to read what it leads to, or remove it."
             raise refusal(shown(entry.path), "a folder", f"a link to {shown(os.path.realpath(entry.path))}", fix, FileError)
-        return entry.is_dir()
+        return True
 
     def _is_wanted(self, entry: os.DirEntry[bytes]) -> bool:
         if entry.is_symlink():
@@ -123,12 +126,20 @@ class Walk:
                 raise refusal(
                     shown(entry.path), f"a file in {shown(self.root)}", f"a link that leads out of it, to {shown(target)}", fix, FileError
                 )
-        if not entry.is_file():
+        if not _is(entry.is_file):
             self.left_out["broken links" if entry.is_symlink() else "no regular files"] += 1
             return False
         if self.wanted(entry.name, lambda: _head(entry.path)):
             return True
         self.left_out[f"{suffix(entry.name) or 'other'} files"] += 1
+        return False
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    """What `is_dir` or `is_file` says; False for a link that leads to itself."""
+    try:
+        return asked()
+    except OSError:
         return False
 
 
@@ -146,6 +157,15 @@ def folder_of(what: str, given: Any) -> bytes:
         got = "a file" if os.path.exists(path) else "nothing there"
         raise refusal(f"{what} {shown(path)}", "a folder", got, "Check the path.", FileError if os.path.exists(path) else MissingFileError)
     return path
+
+
+def class_folders(root: bytes, follow_links: bool) -> list[str]:
+    """The names of the folders in a folder, sorted."""
+    walk = Walk(root, lambda *_: False, follow_links)
+    try:
+        return [os.fsdecode(name) for name in walk.subfolders(root)]
+    finally:
+        walk.close()
 
 
 def listed(root: bytes, wanted: Wanted, classes: bool, class_names: Any, follow_links: bool, kind: str) -> Listing:
@@ -173,10 +193,10 @@ def _classes(walk: Walk, root: bytes, class_names: Any, kind: str) -> Listing:
     if class_names is not None:
         names = [str(name) for name in class_names]
         unknown = [name for name in names if name not in there]
-        if unknown or len(set(names)) < len(names):
-            got = f"{unknown[0]!r}, which is no folder" if unknown else f"a name twice in {short(names)}"
-            fix = f"{nearest(unknown[0], there) if unknown else ''} There are {short(there, 200)}."
-            raise refusal("class_names", f"names of folders in {shown(root)}", got, fix.strip())
+        if unknown:
+            got = f"{unknown[0]!r}, which is no folder"
+            fix = f"{nearest(unknown[0], there)} There are {short(there, 200)}.".strip()
+            raise refusal("class_names", f"names of folders in {shown(root)}", got, fix)
         walk.left_out["folders not in class_names"] += len(set(there) - set(names))
         there, folders = names, [os.fsencode(name) for name in names]
     walk.count_loose(root)

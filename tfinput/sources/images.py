@@ -13,7 +13,7 @@ from tfinput.errors import FileError, MissingFileError, refusal
 from tfinput.source import Loader, Source
 from tfinput.sources import formats
 from tfinput.sources.decoding import Look, pixels, resized
-from tfinput.sources.folders import shown
+from tfinput.sources.folders import HEAD, shown
 from tfinput.sources.leaves import file_identity
 from tfinput.sources.targets import Targets
 
@@ -42,7 +42,11 @@ class Pictures:
         """Feed what makes these pictures what they are to a hash object."""
         into.update(repr(self.look).encode())
         for path in self.paths:
-            into.update(path + b"\0" + file_identity(os.fsdecode(path), ENDS))
+            try:
+                into.update(path + b"\0" + file_identity(os.fsdecode(path), ENDS))
+            except OSError as error:
+                fix = "Restore the file, or build the feed again."
+                raise refusal(shown(path), "a file that can be read", error.strerror or str(error), fix, FileError) from error
 
 
 def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures | None = None, **about: Any) -> Source:
@@ -76,6 +80,7 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
         read=read,
         loader=Loader(load=load, explain=explain, random=pictures.look.crop is not None),
         fingerprint=fingerprint,
+        locate=lambda index: shown(pictures.paths[index]),
         in_memory=False,
         **about,
     )
@@ -83,53 +88,83 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
 
 def _decoded(paths: Any, looks: list[Look], seed: Any) -> tuple[Any, ...]:
     """Pictures of one scene: a random crop cuts the same place out of all."""
-    whole = [_pixels(tf.io.read_file(path), look, seed) for path, look in zip(paths, looks, strict=True)]
+    seen = [pixels(tf.io.read_file(path), look, seed) for path, look in zip(paths, looks, strict=True)]
     # A mask of another size than its image would be stretched over it unseen.
-    same = [tf.debugging.assert_equal(tf.shape(each)[:2], tf.shape(whole[0])[:2]) for each in whole[1:]]
+    same = [tf.debugging.assert_equal(whole, seen[0][1]) for _, whole in seen[1:]]
     with tf.control_dependencies([each for each in same if each is not None]):
-        return tuple(_resized(tf.identity(image), look) for image, look in zip(whole, looks, strict=True))
+        return tuple(resized(tf.identity(image), look) for (image, _), look in zip(seen, looks, strict=True))
 
 
 def explained(paths: list[bytes], looks: list[Look], error: Exception) -> Exception:
     """Why the images of an example could not be decoded: which file, and what is wrong with it."""
     sizes = []
     for path, look in zip(paths, looks, strict=True):
-        kinds = ", ".join(formats.KINDS)
-        found = problem(path, look)
+        data, found = _read(path)
+        found = found or problem(data, look)
         if found is not None:
             missing = not os.path.exists(path)
             fix = "Restore the file." if missing else "Replace or remove it, or pass on_bad='skip'."
-            return refusal(shown(path), f"an image ({kinds})", found, fix, MissingFileError if missing else FileError)
-        with open(path, "rb") as file:
-            sizes.append(formats.header(file.read()))
-    if len({each[1:3] for each in sizes if each}) > 1:
-        tall = " and ".join(f"{each.width} x {each.height}" for each in sizes if each)
-        return refusal(f"{shown(paths[0])} and its mask", "pictures of one size", tall, "Pair each image with its own mask.", FileError)
-    return refusal(shown(paths[0]), "an image", f"{type(error).__name__}: {str(error).splitlines()[0]}", "Check the file.", FileError)
+            expected = f"an image ({', '.join(formats.KINDS)})"
+            return refusal(shown(path), expected, found, fix, MissingFileError if missing else FileError)
+        sizes.append(_size(data, look))
+    if len(set(sizes)) > 1:
+        what = " and its mask ".join(map(shown, paths))
+        both = " and ".join(f"{width} x {height}" for width, height in sizes)
+        return refusal(what, "pictures of one size", both, "Pair each image with its own mask.", FileError)
+    said = (str(error).strip().splitlines() or [""])[0]
+    return refusal(shown(paths[0]), "an image that decodes each time", f"{type(error).__name__}: {said}", "Check the file.", FileError)
 
 
-def problem(path: bytes, look: Look) -> str | None:
-    """What is wrong with a file, or None; decodes it if its header is in order."""
+def _read(path: bytes) -> tuple[bytes, str | None]:
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            return file.read(), None
     except OSError as error:
-        return "no file" if isinstance(error, FileNotFoundError) else f"{error.strerror}"
-    if formats.kind(data[:32]) is None:
-        return formats.described(data[:32])
+        return b"", "no file" if isinstance(error, FileNotFoundError) else f"{error.strerror}"
+
+
+def _size(data: bytes, look: Look) -> tuple[int, int]:
+    """Width and height of a sound file."""
+    told = formats.header(data)
+    assert told is not None
+    turned = look.exif and told.kind == "JPEG" and formats.orientation(data) >= 5
+    return (told.height, told.width) if turned else (told.width, told.height)
+
+
+def problem(data: bytes, look: Look) -> str | None:
+    """What is wrong with a file of these bytes, or None; they are decoded if their header is in order."""
+    kind = formats.kind(data[:HEAD])
+    if kind is None:
+        return formats.described(data[:HEAD])
     told = formats.header(data)
     if told is None:
-        return f"a damaged {formats.kind(data[:32])} (its header is cut off or broken)"
-    if told.problem is not None:
-        return told.problem
-    if told.kind == "PNG" and (told.bits == 16) != (look.bits == 16):
-        return "a 16-bit PNG, whose depth 8 bits would lose (dtype='uint16' keeps it)" if look.bits == 8 else f"a {told.bits}-bit PNG"
-    if told.kind != "PNG" and look.bits == 16:
-        return f"a {told.kind}, which has 8 bits a channel"
+        return f"a damaged {kind} (cut off or broken)"
+    refused = told.problem or _unfit(told, look)
+    if refused:
+        return refused
     try:
         with tf.device("CPU:0"):
-            _pixels(tf.constant(data), look, None)
+            pixels(tf.constant(data), look, None)
     except tf.errors.OpError as error:
-        said = str(error.message).split("[Op:")[0].strip().splitlines()[0].rstrip(".")
+        said = str(error.message).split("[Op:")[0].split("}} ")[-1].strip().splitlines()[0].rstrip(".")
         return f"a damaged {told.kind} ({len(data)} bytes: {said})"
+    return None
+
+
+def _unfit(told: formats.Header, look: Look) -> str | None:
+    """Why a sound file cannot become what is asked for."""
+    if look.bits == 16 and told.kind != "PNG":
+        return f"a {told.kind}, which has 8 bits a channel, for dtype='uint16'"
+    if look.bits == 16 and told.bits != 16:
+        return f"a PNG of {told.bits} bits a channel, for dtype='uint16'"
+    if told.bits > 8 and look.bits == 8:
+        hint = "" if look.mask or told.kind != "PNG" else " (dtype='uint16' keeps it)"
+        return f"a {told.kind} of {told.bits} bits a channel, whose depth 8 bits would lose{hint}"
+    if told.kind == "JPEG" and told.channels == 4 and look.channels == 1:
+        return "a CMYK JPEG, which TensorFlow does not turn gray"
+    height, width = look.size
+    if look.fit == "pad" and min(told.height, told.width) < max(told.width / width, told.height / height):
+        return f"a {told.kind} of {told.width} x {told.height} pixels, too narrow to be padded to {width} x {height}"
+    if told.kind == "WebP" and not hasattr(tf.io, "decode_webp"):
+        return f"a WebP, which TensorFlow {tf.__version__} does not read"
     return None

@@ -47,6 +47,14 @@ def shared(array: Array) -> Any:
             return tf.bitcast(tf.experimental.dlpack.from_dlpack(array.view(np.uint16).__dlpack__()), array.dtype)
 
 
+def strings(values: list[bytes]) -> Any:
+    """A vector of strings, whatever bytes they hold."""
+    held = np.empty(len(values), object)
+    held[:] = values
+    with tf.device("CPU:0"):
+        return tf.constant(held, tf.string)
+
+
 class Buffers:
     """Aligned buffers that come back by themselves once nothing uses the array lent from them."""
 

@@ -58,13 +58,13 @@ def _matrix(path: str, columns: list[tuple[Any, Array]]) -> Array:
             raise refusal(f"{path}[{name!r}]", "a numeric column", f"{column.dtype}", fix, TypeError)
     dtype = np.result_type(*(column.dtype for _, column in columns))
     for name, column in columns:
-        if not _holds(dtype, column):
+        if not holds(dtype, column):
             fix = "Pass a dict of columns, or convert the column yourself."
             raise refusal(f"{path}[{name!r}]", f"values that {dtype} holds exactly", f"{column.dtype} values that it does not", fix)
     return np.stack([column.astype(dtype) for _, column in columns], axis=1)
 
 
-def _holds(dtype: np.dtype[Any], column: Array) -> bool:
+def holds(dtype: np.dtype[Any], column: Array) -> bool:
     """Whether every value survives the way to `dtype` and back."""
     cast = column.astype(dtype)
     if column.dtype.kind not in "iu" or dtype.kind in "iu":

@@ -1,8 +1,9 @@
-"""Tables of columns as a source: read into memory as arrays, or streamed piece by piece; the same values either way."""
+"""Tables of columns as tensors, and, where they fit, as a source in memory."""
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,14 +12,17 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfinput.callback import weakly
-from tfinput.errors import nearest, refusal, short
-from tfinput.source import Source, Stream
+from tfinput.errors import refusal, short
+from tfinput.source import Source
 from tfinput.sources import arrays
 from tfinput.sources.columns import Array, Field, values
-from tfinput.sources.leaves import Leaf, file_identity, memory_leaf
+from tfinput.sources.leaves import Leaf, memory_leaf
 from tfinput.sources.memory import TensorRows, aligned
+from tfinput.sources.roles import Roles
 from tfinput.sources.tables import holds
+
+CHUNK_BYTES = 4 << 20
+LEAST_ROWS = 1 << 10
 
 
 class Pieces(Protocol):
@@ -34,32 +38,16 @@ class Pieces(Protocol):
     """
 
     name: str
-    paths: Sequence[str]
-    counts: Sequence[int]
+    paths: list[str]
+    counts: list[int]
     fields: dict[str, Field]
-    suspects: Sequence[int]
+    suspects: list[int]
 
     def table(self, piece: int, names: Sequence[str]) -> Any:
         """Some columns of a piece as an Arrow table."""
 
     def where(self, piece: int, row: int) -> str:
         """What a message calls a row of a piece."""
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Which columns are inputs, which targets, and which the weight."""
-
-    features: tuple[str, ...]
-    label: str | tuple[str, ...] | None
-    weight: str | None
-    matrix: bool
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All columns that are read."""
-        labels = self.label if isinstance(self.label, tuple) else (self.label,)
-        return tuple(name for name in (*self.features, *labels, self.weight) if name is not None)
 
 
 @dataclass(frozen=True)
@@ -78,40 +66,19 @@ class Part:
         return tf.TensorSpec(self.shape, tf.string if self.dtype.kind == "O" else tf.as_dtype(self.dtype))
 
 
-def roles(source: str, there: Sequence[str], label: Any, weight: Any, columns: Any, matrix: Any, left_out: Sequence[str] = ()) -> Roles:
-    """Settle which columns play which part; `there` are all columns, `left_out` those that are no features unless asked for."""
-    several = isinstance(label, (list, tuple))
-    labels = tuple(_column(source, "label", name, there) for name in (label if several else () if label is None else (label,)))
-    given = None if weight is None else _column(source, "weight", weight, there)
-    taken = (*labels, *(() if given is None else (given,)))
-    if len(set(taken)) < len(taken):
-        raise refusal("label and weight", "different columns", short(taken), "Name each column once.")
-    if given is not None and not labels:
-        raise refusal("weight", "a label beside it", "no label", "Pass label=, or no weight.")
-    if several and not labels:
-        raise refusal("label", "at least one column", "an empty list", "Pass label=None if there are no targets.")
-    if isinstance(columns, (str, bytes)):
-        raise refusal("columns", "a list of names", short(columns), f"Pass columns=[{columns!r}].", TypeError)
-    if columns is None:
-        features = tuple(name for name in there if name not in taken and name not in left_out)
-    else:
-        features = tuple(_column(source, "columns", name, there) for name in columns)
-    for name in features:
-        if name in taken:
-            raise refusal("columns", "inputs only", f"{name!r}, which is the label or weight", "Leave it out of columns.")
-    if not features or len(set(features)) < len(features):
-        got = "none" if not features else f"a name twice in {short(features)}"
-        raise refusal(source if columns is None else "columns", "at least one column of inputs, each once", got, "Check the names.")
-    return Roles(features, labels if several else labels[0] if labels else None, given, bool(matrix))
+@dataclass(frozen=True)
+class Store:
+    """Parts that are kept as one array: single numbers of one dtype lie side by side, so that one look-up finds a whole row."""
 
+    parts: tuple[int, ...]
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    path: str
 
-def _column(source: str, role: str, name: Any, there: Sequence[str]) -> str:
-    if name in there:
-        return str(name)
-    fix = nearest(str(name), there).strip() or f"It has {short(list(there), 200)}."
-    if len(there) == 1 and (other := next((each for each in ";\t|," if each in there[0]), None)):
-        fix = f"Its only column is {short(there[0])}: is it delimiter={other!r}?"
-    raise refusal(role, f"a column of {source}", short(name), fix)
+    @property
+    def spec(self) -> Any:
+        """One row."""
+        return tf.TensorSpec(self.shape, tf.string if self.dtype.kind == "O" else tf.as_dtype(self.dtype))
 
 
 class Rows:
@@ -122,18 +89,65 @@ class Rows:
         self.chosen = chosen
         self.element = _element(pieces, chosen)
         self.parts: list[Part] = tf.nest.flatten(self.element)
+        self.stores = _stores(self.parts)
 
-    def arrays(self, piece: int) -> list[Array]:
-        """All parts of a piece's rows."""
-        table = self.pieces.table(piece, self.chosen.names)
+        self.row_bytes = sum((16 if each.dtype.kind == "O" else each.dtype.itemsize) * math.prod(each.shape) for each in self.stores)
+
+    @property
+    def step(self) -> int:
+        """Rows to turn into arrays at a time: so few that they stay in the processor's cache."""
+        return max(LEAST_ROWS, CHUNK_BYTES // max(self.row_bytes, 1))
+
+    def table(self, piece: int) -> Any:
+        """All columns of a piece."""
+        return self.pieces.table(piece, self.chosen.names)
+
+    def arrays(self, piece: int, table: Any, start: int = 0, count: int | None = None) -> list[Array]:
+        """Some rows of a piece, as they are stored."""
+        table = table.slice(start, count)
 
         def where(row: int) -> str:
-            return self.pieces.where(piece, row)
+            return self.pieces.where(piece, start + row)
 
-        def column(name: str) -> Array:
-            return values(table.column(name), self.pieces.fields[name], where)
+        def array(part: Part) -> Array:
+            found = [values(table.column(name), self.pieces.fields[name], where) for name in part.names]
+            return _matrix(part, found, where) if part.matrix else found[0]
 
-        return [_matrix(part, column, where) if part.matrix else column(part.names[0]) for part in self.parts]
+        return [_side_by_side([array(self.parts[each]) for each in store.parts]) for store in self.stores]
+
+    def column(self, piece: int, name: str) -> Array:
+        """One column of a piece's rows."""
+        return values(self.pieces.table(piece, [name]).column(name), self.pieces.fields[name], lambda row: self.pieces.where(piece, row))
+
+    def examples(self, stored: Any) -> Any:
+        """Examples of what is stored for them; in a graph."""
+        flat: list[Any] = [None] * len(self.parts)
+        for store, rows in zip(self.stores, stored, strict=True):
+            for place, part in zip(store.parts, tf.unstack(rows, len(store.parts), 1) if len(store.parts) > 1 else [rows], strict=True):
+                flat[place] = part
+        return tf.nest.pack_sequence_as(self.element, flat)
+
+
+def _stores(parts: Sequence[Part]) -> list[Store]:
+    together: dict[Any, list[int]] = {}
+    for place, part in enumerate(parts):
+        single = part.dtype.kind != "O" and part.shape == ()
+        together.setdefault(part.dtype if single else place, []).append(place)
+    made = []
+    for places in together.values():
+        first = parts[places[0]]
+        shape = (len(places),) if len(places) > 1 else first.shape
+        made.append(Store(tuple(places), first.dtype, shape, ", ".join(parts[each].path for each in places)))
+    return made
+
+
+def _side_by_side(columns: Sequence[Array]) -> Array:
+    if len(columns) == 1:
+        return columns[0]
+    made = np.empty((len(columns[0]), len(columns)), columns[0].dtype)
+    for place, column in enumerate(columns):
+        made[:, place] = column
+    return made
 
 
 def _element(pieces: Pieces, chosen: Roles) -> Any:
@@ -179,83 +193,77 @@ def _first_text(pieces: Pieces, name: str) -> str:
     return "text"
 
 
-def _matrix(part: Part, column: Callable[[str], Array], where: Callable[[int], str]) -> Array:
-    made: Array | None = None
-    for place, name in enumerate(part.names):
-        rows = column(name)
-        made = np.empty((len(rows), *part.shape), part.dtype) if made is None else made
+def _matrix(part: Part, columns: Sequence[Array], where: Callable[[int], str]) -> Array:
+    for name, rows in zip(part.names, columns, strict=True):
         if rows.dtype != part.dtype and not holds(part.dtype, rows):
             bad = next(row for row in range(len(rows)) if not holds(part.dtype, rows[row : row + 1]))
             fix = "Leave the column out with columns=[...], or use as_matrix=False."
             raise refusal(f"{where(bad)}, column {name!r}", f"a value that {part.dtype} holds exactly", f"{rows[bad]}", fix)
+    made = np.empty((len(columns[0]), *part.shape), part.dtype)
+    for place, rows in enumerate(columns):
         made[:, place] = rows
-    assert made is not None
     return made
 
 
 def in_memory(rows: Rows) -> Source:
     """All rows, read at once."""
     size = sum(rows.pieces.counts)
-    wholes = [np.empty(size, object) if part.dtype.kind == "O" else aligned((size, *part.shape), part.dtype) for part in rows.parts]
+    wholes = [_empty((size, *store.shape), store.dtype) for store in rows.stores]
     at = 0
-    for piece in _progress(range(len(rows.pieces.counts)), rows):
-        made = rows.arrays(piece)
-        for whole, array in zip(wholes, made, strict=True):
-            whole[at : at + len(array)] = array
-        at += len(made[0])
-    flat = [_leaf(part, whole) for part, whole in zip(rows.parts, wholes, strict=True)]
-    return arrays.of_leaves(tf.nest.pack_sequence_as(rows.element, flat), rows.pieces.name)
-
-
-def _leaf(part: Part, whole: Array) -> Leaf:
-    if part.dtype.kind != "O":
-        return memory_leaf(part.path, whole)
-    with tf.device("CPU:0"):
-        return Leaf(part.path, len(whole), part.spec, TensorRows(tf.constant(whole, tf.string)))
-
-
-def streamed(rows: Rows) -> Source:
-    """All rows, read a piece at a time while training."""
-    for piece in _progress(rows.pieces.suspects, rows):
-        rows.arrays(piece)
-
-    def load(piece: Any) -> list[Array]:
-        return rows.arrays(int(piece))
-
-    def chunk(piece: Any) -> Any:
-        flat = tf.numpy_function(weakly(load), [piece], [part.spec.dtype for part in rows.parts], stateful=False)
-        shaped = [tf.ensure_shape(each, [None, *part.shape]) for each, part in zip(flat, rows.parts, strict=True)]
-        return tf.nest.pack_sequence_as(rows.element, shaped)
-
-    def labels() -> Array | None:
-        name = rows.chosen.label
-        if not isinstance(name, str):
-            return None
-        field = rows.pieces.fields[name]
-        every = range(len(rows.pieces.counts))
-        return np.concatenate(
-            [values(rows.pieces.table(piece, [name]).column(name), field, lambda row, p=piece: rows.pieces.where(p, row)) for piece in every]
-        )
-
-    def fingerprint() -> str:
-        digest = hashlib.blake2b(repr((rows.parts, rows.pieces.fields)).encode(), digest_size=16)
-        for path in rows.pieces.paths:
-            digest.update(file_identity(path))
-        return digest.hexdigest()
-
-    return Source(
-        name=rows.pieces.name,
-        size=sum(rows.pieces.counts),
+    for piece, count in enumerate(progress(rows.pieces.counts, rows)):
+        table = rows.table(piece)
+        for start in range(0, count, rows.step):
+            for whole, array in zip(wholes, rows.arrays(piece, table, start, rows.step), strict=True):
+                whole[at + start : at + start + len(array)] = array
+        at += count
+    flat = tuple(_leaf(store, whole) for store, whole in zip(rows.stores, wholes, strict=True))
+    stored = arrays.of_leaves(flat, rows.pieces.name)
+    return dataclasses.replace(
+        stored,
         spec=tf.nest.map_structure(lambda part: part.spec, rows.element),
-        read=lambda chunk: chunk,
-        stream=Stream(counts=np.array(rows.pieces.counts, np.int64), open=lambda piece: tf.data.Dataset.from_tensors(piece).map(chunk)),
-        labels=labels,
-        fingerprint=fingerprint,
-        in_memory=False,
+        read=lambda indices: rows.examples(stored.read(indices)),
+        labels=lambda: _label(rows, flat),
+        locate=locator(rows.pieces),
     )
 
 
-def _progress(pieces: Any, rows: Rows) -> Any:
+def _label(rows: Rows, flat: Sequence[Leaf]) -> Array | None:
+    """All targets, if they are one vector."""
+    if not isinstance(rows.chosen.label, str):
+        return None
+    place = next(place for place, part in enumerate(rows.parts) if part is rows.element[1])
+    store, leaf = next((store, leaf) for store, leaf in zip(rows.stores, flat, strict=True) if place in store.parts)
+    whole: Array = leaf.rows.all()
+    return whole if len(store.parts) == 1 else whole[:, store.parts.index(place)]
+
+
+def locator(pieces: Pieces) -> Callable[[int], str]:
+    """A function that says where an example is."""
+    ends = np.cumsum(pieces.counts)
+
+    def locate(index: int) -> str:
+        piece = int(np.searchsorted(ends, index, side="right"))
+        try:
+            return pieces.where(piece, int(index - ends[piece] + pieces.counts[piece]))
+        except OSError:  # The file is gone, and the example is not to blame.
+            return f"row {index + 1}"
+
+    return locate
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return np.empty(shape, object) if dtype.kind == "O" else aligned(shape, dtype)
+
+
+def _leaf(store: Store, whole: Array) -> Leaf:
+    if store.dtype.kind != "O":
+        return memory_leaf(store.path, whole)
+    with tf.device("CPU:0"):
+        return Leaf(store.path, len(whole), store.spec, TensorRows(tf.constant(whole, tf.string)))
+
+
+def progress(pieces: Any, rows: Rows) -> Any:
+    """A bar, where going through the pieces takes long."""
     return tqdm(pieces, unit=" pieces", desc=f"tfinput: reading {rows.pieces.name}", delay=2, leave=False)
 
 

@@ -31,10 +31,10 @@ class Targets:
         return self.leaf.spec
 
     def encoded(self, value: Any) -> Any:
-        """One value as the model wants it, in a graph."""
+        """One value, or a vector of them, as the model wants it, in a graph."""
         if self.mode == "categorical":
             return tf.one_hot(value, self.classes)
-        return tf.cast(value, tf.float32)[None] if self.mode == "binary" else value
+        return tf.cast(value, tf.float32)[..., None] if self.mode == "binary" else value
 
     def digest(self, into: Any) -> None:
         """Feed what makes the targets what they are to a hash object."""

@@ -82,7 +82,7 @@ def described(head: bytes) -> str:
 
 
 def _header(file: BinaryIO, size: int) -> Header | str:
-    head = file.read(12)
+    head = file.read(32)
     if len(head) < 12 or head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return described(head)
     end = 8 + struct.unpack("<I", head[4:8])[0]

@@ -1,0 +1,96 @@
+"""Tables from files: a CSV file from the builder's call through one epoch against `make_csv_dataset`, Parquet against Arrow alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+
+COLUMNS = 20
+CASES = {
+    "CSV, 100,000 x 20": {"rows": 100_000, "batch_size": 256, "form": "csv"},
+    "CSV streamed, 100,000 x 20": {"rows": 100_000, "batch_size": 256, "form": "csv", "in_memory": False},
+    "Parquet, 1,000,000 x 20": {"rows": 1_000_000, "batch_size": 256, "form": "parquet"},
+    "Parquet streamed, 1,000,000 x 20": {"rows": 1_000_000, "batch_size": 256, "form": "parquet", "in_memory": False},
+}
+
+
+def written(form: str, rows: int, folder: str) -> str:
+    """A file of numbers with a label."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    random = np.random.default_rng(0)
+    table = pa.table({f"c{place}": random.normal(size=rows) for place in range(COLUMNS)} | {"y": random.integers(0, 10, rows)})
+    path = str(Path(folder) / f"table.{form}")
+    (csv.write_csv if form == "csv" else parquet.write_table)(table, path)
+    return path
+
+
+def consumed(dataset: Any, steps: int) -> None:
+    harness.consumer(dataset)(steps)
+
+
+def csv_runs(path: str, case: dict[str, Any]) -> dict[str, Callable[[], None]]:
+    import tensorflow as tf
+
+    import tfinput
+
+    batch_size, steps = case["batch_size"], -(-case["rows"] // case["batch_size"])
+
+    def own() -> None:
+        feed = tfinput.from_csv(path, label="y", batch_size=batch_size, in_memory=case.get("in_memory"), verbose=False)
+        consumed(feed.train, steps)
+
+    def make_csv_dataset() -> None:
+        dataset = tf.data.experimental.make_csv_dataset(path, batch_size, label_name="y", num_epochs=1, shuffle=True)
+        consumed(dataset, case["rows"] // batch_size)
+
+    return {"tfinput": own, "make_csv": make_csv_dataset}
+
+
+def parquet_runs(path: str, case: dict[str, Any]) -> dict[str, Callable[[], None]]:
+    import pyarrow.parquet as pq
+
+    import tfinput
+
+    def build() -> Any:
+        return tfinput.from_parquet(path, label="y", batch_size=case["batch_size"], in_memory=case.get("in_memory"), verbose=False)
+
+    streamed = None if case.get("in_memory") is None else build()
+
+    def own() -> None:
+        feed = streamed or build()  # What is read again in each epoch needs no new feed.
+        consumed(feed.train, feed.steps_per_epoch)
+
+    def arrow() -> None:
+        for column in pq.read_table(path).columns:
+            column.to_numpy()
+
+    return {"tfinput": own, "arrow": arrow}
+
+
+def child(case: dict[str, Any]) -> dict[str, list[float]]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(case["form"], case["rows"], folder)
+        runs = (csv_runs if case["form"] == "csv" else parquet_runs)(path, case)
+        for run in runs.values():  # TensorFlow's own start and all imports are paid before.
+            run()
+        return harness.interleave({name: lambda run=run: harness.timed(run) for name, run in runs.items()}, case["repeats"])
+
+
+def measure(case: dict[str, Any], repeats: int) -> dict[str, Any]:
+    seconds = harness.fresh(__file__, case | {"repeats": repeats})
+    return {"seconds": seconds, "ratios": harness.ratios(seconds)}
+
+
+def main(argv: list[str] | None = None) -> None:
+    harness.command("tables", __doc__, CASES, measure, child, argv, repeats=5)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""CSV files as bytes: plain or gzip, their header, and pieces that begin and end with records."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tfinput.errors import FileError, refusal, short
+from tfinput.sources import csvscan
+
+PIECE = 8 << 20
+HEAD = 1 << 20
+LONGEST_RECORD = 256 << 20
+BOM = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"
+UTF8 = "Save the file as UTF-8."
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """One file: the names of its columns, where its records begin, and what tells whether it was changed since."""
+
+    path: str
+    delimiter: str
+    names: tuple[str, ...]
+    start: int
+    zipped: bool
+    state: tuple[int, int]
+
+    def open(self) -> Any:
+        """The file as it unpacks, if it is still the same."""
+        if (now := state_of(self.path)) != self.state:
+            got = f"{now[0]} bytes, written later" if now[0] >= 0 else "no file there"
+            raise refusal(self.path, f"the file as it was, {self.state[0]} bytes", got, CHANGED, FileError)
+        return gzip.open(self.path, "rb") if self.zipped else open(self.path, "rb")
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Some of its bytes."""
+        with self.open() as file:
+            file.seek(start)
+            data: bytes = _whole(self.path, lambda: file.read(stop - start))
+        if len(data) < stop - start:
+            raise refusal(self.path, f"at least {stop} bytes", f"{start + len(data)}", CHANGED, FileError)
+        return data
+
+    def pieces(self) -> Iterator[tuple[int, bytes]]:
+        """All its records in pieces of some megabytes, each with where it begins; a gzip file is one piece."""
+        at, data = self.start, b""
+        with self.open() as file:
+            _whole(self.path, lambda: file.seek(at))
+            while True:
+                more = _whole(self.path, lambda: file.read(-1 if self.zipped else PIECE))
+                data += more
+                last = self.zipped or not more
+                end = len(data) if last else csvscan.cut(data, self.delimiter)
+                if last or (not end and len(data) > LONGEST_RECORD):
+                    self._refuse_unclosed(at, data)
+                if end:
+                    yield at, data[:end]
+                elif len(data) > LONGEST_RECORD:
+                    where = f"{self.path} line {self.line(at)}"
+                    raise refusal(where, f"a record of at most {LONGEST_RECORD} bytes", "a longer one", "Check the line ends.", FileError)
+                if last:
+                    return
+                at, data = at + end, data[end:]
+
+    def line(self, offset: int) -> int:
+        """The number of the line, from 1 on, in which a byte lies."""
+        count, at, ended = 1, 0, False
+        with self.open() as file:
+            while at < offset:
+                data = file.read(min(PIECE, offset - at))
+                count += csvscan.lines(data) - (ended and data[:1] == b"\n")
+                at, ended = at + len(data), data[-1:] == b"\r"
+        return count
+
+    def _refuse_unclosed(self, at: int, data: bytes) -> None:
+        try:
+            if b'"' in data:
+                csvscan.records(data, self.delimiter)
+        except csvscan.UnclosedQuoteError as error:
+            fix = "Close the quote, or double it if it is part of the text."
+            where = f"{self.path} line {self.line(at + error.args[0])}"
+            raise refusal(where, "a closing quote", "none for the one that opens a field there", fix, FileError) from None
+
+
+CHANGED = "It changed while it was in use: leave it alone, and build the feed again."
+
+
+def state_of(path: str) -> tuple[int, int]:
+    """Size and time of a file, which tell whether it changed."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return -1, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _whole(path: str, read: Callable[[], Any]) -> Any:
+    """What `read` returns; a damaged archive is refused by its path."""
+    try:
+        return read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise refusal(path, "a whole gzip file", short(str(error)), "Copy or download it again.", FileError) from error
+
+
+def csv_file(path: str, delimiter: str) -> CsvFile:
+    """Open a file: the names of its columns are its first record."""
+    with open(path, "rb") as raw:
+        zipped = raw.read(2) == GZIP
+    found = CsvFile(path, delimiter, (), 0, zipped, state_of(path))
+    data, start, end, more = b"", 0, 0, b"?"
+    with found.open() as file:
+        while more and not end and len(data) < LONGEST_RECORD:
+            more = _whole(path, lambda: file.read(HEAD))
+            data += more
+            start = len(BOM) if data.startswith(BOM) else 0
+            if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise refusal(path, "text in UTF-8", "UTF-16", UTF8, FileError)
+            if not more:
+                found._refuse_unclosed(start, data[start:])
+            end = csvscan.first(data[start:], delimiter, last=not more)
+    return CsvFile(path, delimiter, _names(path, data[start : start + end], delimiter), start + end, zipped, found.state)
+
+
+def _names(path: str, record: bytes, delimiter: str) -> tuple[str, ...]:
+    try:
+        text = record.decode()
+    except UnicodeDecodeError as error:
+        raise refusal(f"{path} line 1", "text in UTF-8", short(error.object[error.start : error.end]), UTF8, FileError) from error
+    if "\0" in text:
+        raise refusal(path, "a CSV file", "a binary file", "Check the path.", FileError)
+    found = next((tuple(names) for names in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if names), ())
+    if not found:
+        raise refusal(path, "a first line with the names of the columns", "an empty file", "Check the file.", FileError)
+    return found

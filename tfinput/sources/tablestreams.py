@@ -1,0 +1,92 @@
+"""Tables of columns as a source that is read while training, piece by piece."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfinput.callback import weakly
+from tfinput.source import Source, Stream
+from tfinput.sources.columns import Array
+from tfinput.sources.leaves import file_identity
+from tfinput.sources.tabular import Rows, locator, progress
+
+LEAST_WINDOW = 1 << 10
+WINDOW_PIECES = 4
+WINDOW_BYTES = 32 << 20
+# Large pieces that may be open at a time: one is trained on, one validated on.
+OPEN = 2
+
+
+class Chunks:
+    """Pieces in chunks; a piece that holds many is decoded once for all of them."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        counts = np.array(rows.pieces.counts, np.int64)
+        # A little more than a chunk is one chunk.
+        self.several = bool(counts.max() > 2 * rows.step)
+        self.size = rows.step if self.several else int(counts.max())
+        self.numbers = -(-counts // self.size)
+        self._open: dict[int, Any] = {}
+        self._lock = threading.Lock()
+
+    def load(self, piece: Any, place: Any) -> list[Array]:
+        """The rows of one chunk of a piece."""
+        if not self.several:
+            return self.rows.arrays(int(piece), self.rows.table(int(piece)))
+        with self._lock:
+            table = self._open.pop(int(piece), None)
+            table = self.rows.table(int(piece)) if table is None else table
+            if place + 1 < self.numbers[piece]:
+                self._open[int(piece)] = table
+                while len(self._open) > OPEN:
+                    self._open.pop(next(iter(self._open)))
+        return self.rows.arrays(int(piece), table, int(place) * self.size, self.size)
+
+
+def streamed(rows: Rows) -> Source:
+    """All rows, read a piece at a time while training."""
+    for piece in progress(rows.pieces.suspects, rows):
+        rows.arrays(piece, rows.table(piece))
+    chunks = Chunks(rows)
+    load = chunks.load
+
+    def opened(piece: Any) -> Any:
+        def chunk(place: Any) -> Any:
+            flat = tf.numpy_function(weakly(load), [piece, place], [store.spec.dtype for store in rows.stores], stateful=False)
+            return tuple(tf.ensure_shape(each, [None, *store.shape]) for each, store in zip(flat, rows.stores, strict=True))
+
+        return tf.data.Dataset.range(tf.constant(chunks.numbers)[piece]).map(chunk)
+
+    def labels() -> Array | None:
+        name = rows.chosen.label
+        return np.concatenate([rows.column(piece, name) for piece in range(len(rows.pieces.counts))]) if isinstance(name, str) else None
+
+    def fingerprint() -> str:
+        digest = hashlib.blake2b(repr((rows.parts, rows.pieces.fields)).encode(), digest_size=16)
+        for path in rows.pieces.paths:
+            digest.update(file_identity(path))
+        return digest.hexdigest()
+
+    window = min(WINDOW_PIECES * max(rows.pieces.counts), WINDOW_BYTES // max(rows.row_bytes, 1))
+    return Source(
+        name=rows.pieces.name,
+        size=sum(rows.pieces.counts),
+        spec=tf.nest.map_structure(lambda part: part.spec, rows.element),
+        read=rows.examples,
+        stream=Stream(
+            counts=np.array(rows.pieces.counts, np.int64),
+            open=opened,
+            window=max(LEAST_WINDOW, window),
+            chunked=chunks.several,
+        ),
+        labels=labels,
+        fingerprint=fingerprint,
+        in_memory=False,
+        locate=locator(rows.pieces),
+    )
