@@ -7,13 +7,25 @@ from pathlib import Path
 
 import arrays
 import fit
+import growth
 import harness
+import images
 import memory
+import records
 import report
 import start
 import tables
 
-PARTS = {"arrays": arrays.main, "start": start.main, "memory": memory.main, "fit": fit.main, "tables": tables.main}
+PARTS = {
+    "arrays": arrays.main,
+    "start": start.main,
+    "memory": memory.main,
+    "fit": fit.main,
+    "images": images.main,
+    "tables": tables.main,
+    "records": records.main,
+    "growth": growth.main,
+}
 
 
 def main() -> None:

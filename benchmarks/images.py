@@ -1,0 +1,92 @@
+"""Images from files: one epoch of batches against Keras' folder reader and a hand-written tf.data pipeline; later epochs from a cache.
+
+The files are made of smooth noise, as JPEGs of quality 90; a batch is 32 images of 224 x 224. The hand-written pipeline is what
+TensorFlow's guides end with: shuffled paths, a parallel map that decodes and resizes with AUTOTUNE, batch, prefetch.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+
+SIZE, BATCH = (224, 224), 32
+CASES = {
+    "500 x 375": {"rows": 1024, "width": 500, "height": 375, "epochs": 1},
+    "2000 x 1500": {"rows": 128, "width": 2000, "height": 1500, "epochs": 1},
+    "2000 x 1500, fast": {"rows": 128, "width": 2000, "height": 1500, "epochs": 1, "options": {"decode": "fast"}},
+    "500 x 375, cached": {"rows": 1024, "width": 500, "height": 375, "epochs": 1, "options": {"cache": "folder", "dtype": "uint8"}},
+}
+
+
+def written(case: dict[str, Any], folder: str) -> None:
+    """Two class folders of distinct pictures with the detail of photographs."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    height, width = case["height"], case["width"]
+    base = tf.image.resize(random.normal(128, 60, (24, height // 12, width // 12, 3)), (height, width)).numpy()
+    for place in range(case["rows"]):
+        noise = random.normal(0, 8, (height, width, 1))
+        image = np.clip(np.roll(base[place % 24], place, axis=1) + noise, 0, 255).astype(np.uint8)
+        path = Path(folder) / "ab"[place % 2] / f"{place}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(tf.io.encode_jpeg(image, quality=90).numpy())
+
+
+def by_hand(folder: str) -> Any:
+    import tensorflow as tf
+
+    paths = sorted(str(path) for path in Path(folder).glob("[ab]/*.jpg"))
+    labels = [int(Path(path).parent.name == "b") for path in paths]
+
+    def load(path: Any, label: Any) -> Any:
+        image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+        return tf.ensure_shape(tf.image.resize(image, SIZE), (*SIZE, 3)), label
+
+    dataset = tf.data.Dataset.from_tensor_slices((paths, labels)).shuffle(len(paths))
+    return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE).repeat()
+
+
+def child(case: dict[str, Any]) -> dict[str, list[float]]:
+    import keras
+
+    import tfinput
+
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as aside:
+        written(case, folder)
+        options = dict(case.get("options", {}))
+        if "cache" in options:
+            options["cache"] = aside
+        feed = tfinput.from_images(folder, image_size=SIZE, batch_size=BATCH, verbose=False, **options)
+        by_keras = keras.utils.image_dataset_from_directory(folder, image_size=SIZE, batch_size=BATCH, verbose=False).repeat()
+        datasets = {"tfinput": feed.train, "keras": by_keras, "by_hand": by_hand(folder)}
+        consumers = {name: harness.consumer(dataset) for name, dataset in datasets.items()}
+        steps = feed.steps_per_epoch
+
+        def run(name: str) -> Callable[[], float]:
+            def lead_in_and_epoch() -> float:
+                # What was prepared while other runs were timed is used up first.
+                consumers[name](max(2, steps // 4))
+                return harness.timed(consumers[name], steps * case["epochs"])
+
+            return lead_in_and_epoch
+
+        return harness.interleave({name: run(name) for name in consumers}, case["repeats"])
+
+
+def measure(case: dict[str, Any], repeats: int) -> dict[str, Any]:
+    seconds = harness.fresh(__file__, case | {"repeats": repeats})
+    return {"seconds": seconds, "ratios": harness.ratios(seconds)}
+
+
+def main(argv: list[str] | None = None) -> None:
+    harness.command("images", __doc__, CASES, measure, child, argv, repeats=5)
+
+
+if __name__ == "__main__":
+    main()
