@@ -26,7 +26,8 @@ def places(height: int, width: int) -> Any:
 def encoded(image: Any, kind: str, **how: Any) -> bytes:
     """A picture (an array, or one of Pillow's) as a file's bytes."""
     made = io.BytesIO()
-    image = image if isinstance(image, Image.Image) else Image.fromarray(np.squeeze(image))
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)
     image.save(made, kind, **how)
     return made.getvalue()
 
@@ -41,6 +42,11 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
+
+
+def listed(folder: Path, files: dict[str, bytes]) -> list[Path]:
+    written(folder, files)
+    return [folder / name for name in files]
 
 
 def number(value: int) -> bytes:

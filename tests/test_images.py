@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from pictures import by_pillow, encoded, ids, noise, number, numbered, numbers, places, seen, written
+from pictures import by_pillow, encoded, ids, listed, noise, number, numbered, numbers, places, seen, written
 from PIL import Image, ImageOps
 
 import tfinput
@@ -263,7 +263,7 @@ WEBP = {
 
 
 def assert_as_pillow(folder: Path, files: dict[str, bytes], **options: Any) -> None:
-    paths = [written(folder, files) / name for name in files]
+    paths = listed(folder, files)
     for mode, like, tolerance in (("rgb", "RGB", 0), ("rgba", "RGBA", 0), ("grayscale", "L", 1)):
         ours = seen(paths, color_mode=mode, dtype="uint8", **options)
         for name, image in zip(files, ours, strict=True):
@@ -287,15 +287,13 @@ def test_a_bitmap_may_be_stored_from_the_top_and_with_its_masks_told(tmp_path: P
     masked[30:34] = (3).to_bytes(4, "little")
     masked[54:54] = b"".join(each.to_bytes(4, "little") for each in (0xFF0000, 0xFF00, 0xFF))
     masked[10:14] = (66).to_bytes(4, "little")
-    written(tmp_path, {"a.bmp": bytes(whole), "b.bmp": bytes(masked)})
-    ours = seen([tmp_path / "a.bmp", tmp_path / "b.bmp"], image_size=4, dtype="uint8")
+    ours = seen(listed(tmp_path, {"a.bmp": bytes(whole), "b.bmp": bytes(masked)}), image_size=4, dtype="uint8")
     assert np.array_equal(ours[0], noise(4, 4))
     assert np.array_equal(ours[1], noise(4, 4, 4)[..., :3])
 
 
 def test_jpegs_with_alpha_asked_for_are_opaque(tmp_path: Path) -> None:
-    written(tmp_path, {"a.jpg": encoded(noise(9, 13), "JPEG"), "b.jpg": encoded(noise(9, 13, 1), "JPEG")})
-    paths = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    paths = listed(tmp_path, {"a.jpg": encoded(noise(9, 13), "JPEG"), "b.jpg": encoded(noise(9, 13, 1), "JPEG")})
     rgb, rgba = (seen(paths, image_size=(9, 13), color_mode=mode) for mode in ("rgb", "rgba"))
     assert np.array_equal(rgba[..., :3], rgb)
     assert (rgba[..., 3] == 255).all()
@@ -324,8 +322,7 @@ def test_photographs(tmp_path: Path) -> None:
 
 
 def test_fast_decoding_leaves_small_jpegs_and_other_kinds_alone(tmp_path: Path) -> None:
-    written(tmp_path, {"a.jpg": encoded(noise(60, 90), "JPEG"), "b.png": encoded(noise(600, 90), "PNG")})
-    paths = [tmp_path / "a.jpg", tmp_path / "b.png"]
+    paths = listed(tmp_path, {"a.jpg": encoded(noise(60, 90), "JPEG"), "b.png": encoded(noise(600, 90), "PNG")})
     exact, fast, less = (seen(paths, image_size=size, decode=how) for size, how in ((31, "exact"), (31, "fast"), (30, "fast")))
     assert np.array_equal(fast, exact)
     assert np.array_equal(less[1], seen(paths, image_size=30)[1])
@@ -345,8 +342,7 @@ def test_integers_are_rounded_and_kept_in_range(tmp_path: Path, interpolation: s
 def test_16_bits_are_kept(tmp_path: Path) -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (9, 13), np.uint16)
     colour = tf.constant(np.random.default_rng(1).integers(0, 65536, (9, 13, 3), np.uint16))
-    written(tmp_path, {"a.png": encoded(deep, "PNG"), "b.png": tf.io.encode_png(colour).numpy()})
-    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    paths = listed(tmp_path, {"a.png": encoded(deep, "PNG"), "b.png": tf.io.encode_png(colour).numpy()})
     ours = seen(paths, image_size=(9, 13), dtype="uint16")
     assert ours.dtype == np.uint16
     assert np.array_equal(ours, [np.repeat(deep[..., None], 3, -1), colour])
@@ -367,7 +363,7 @@ def turned(orientation: int) -> bytes:
 @pytest.mark.parametrize("size", [(32, 64), (64, 32)])
 def test_every_exif_orientation_is_that_of_pillow(tmp_path: Path, size: tuple[int, int]) -> None:
     turns = range(1, 5) if size == (32, 64) else range(5, 9)
-    paths = [written(tmp_path, {f"{turn}.jpg": turned(turn)}) / f"{turn}.jpg" for turn in turns]
+    paths = listed(tmp_path, {f"{turn}.jpg": turned(turn) for turn in turns})
     ours = seen(paths, image_size=size, exif_rotation=True)
     theirs = [np.asarray(ImageOps.exif_transpose(Image.open(path))) for path in paths]
     assert abs(ours - np.stack(theirs)).max() < 6
@@ -378,7 +374,7 @@ def test_every_exif_orientation_is_that_of_pillow(tmp_path: Path, size: tuple[in
 
 def test_files_without_an_orientation_stay_as_they_are(tmp_path: Path) -> None:
     odd = [turned(9), turned(0), encoded(noise(32, 64), "JPEG"), encoded(noise(32, 64), "PNG")]
-    paths = [written(tmp_path, {str(place): data}) / str(place) for place, data in enumerate(odd)]
+    paths = listed(tmp_path, {str(place): data for place, data in enumerate(odd)})
     plain, rotated = (seen(paths, image_size=(32, 64), exif_rotation=each) for each in (False, True))
     assert np.array_equal(plain, rotated)
 
@@ -404,7 +400,7 @@ def windows(feed: tfinput.Feed, epochs: int) -> Any:
 
 
 def test_a_random_crop_belongs_to_the_seed_the_epoch_and_the_example(tmp_path: Path) -> None:
-    paths = [written(tmp_path, {f"{n}.png": encoded(places(200, 240), "PNG")}) / f"{n}.png" for n in range(6)]
+    paths = listed(tmp_path, dict.fromkeys(map(str, range(6)), encoded(places(200, 240), "PNG")))
     options: dict[str, Any] = {"image_size": 256, "interpolation": "nearest", "dtype": "uint8", "verbose": False}
     options["random_crop"] = {"scale": (0.2, 0.6), "ratio": (0.5, 2)}
     feed = tfinput.from_images((paths, np.arange(6)), batch_size=4, **options)
@@ -443,7 +439,7 @@ def test_a_crop_of_a_jpeg_is_what_decoding_and_cutting_gives(tmp_path: Path) -> 
 
 
 def test_validation_and_full_passes_are_not_cropped(tmp_path: Path) -> None:
-    paths = [written(tmp_path, {f"{n}.png": encoded(places(20, 24), "PNG")}) / f"{n}.png" for n in range(4)]
+    paths = listed(tmp_path, dict.fromkeys(map(str, range(4)), encoded(places(20, 24), "PNG")))
     feed = tfinput.from_images(
         (paths, np.arange(4)), image_size=(20, 24), random_crop=True, validation_split=1, test_data=(paths, np.arange(4)), verbose=False
     )
@@ -455,7 +451,7 @@ def test_validation_and_full_passes_are_not_cropped(tmp_path: Path) -> None:
 def test_any_small_image_can_be_cropped(tmp_path: Path) -> None:
     shapes = [(1, 1), (1, 40), (40, 1), (2, 3)]
     files = {f"{n}.{kind}": encoded(noise(*shape), kind) for n, shape in enumerate(shapes) for kind in ("png", "jpeg")}
-    feed = tfinput.from_images([written(tmp_path, files) / name for name in files], image_size=4, random_crop=True, verbose=False)
+    feed = tfinput.from_images(listed(tmp_path, files), image_size=4, random_crop=True, verbose=False)
     assert next(iter(feed.train)).shape == (8, 4, 4, 3)
 
 
@@ -473,7 +469,7 @@ def test_masks_are_read_as_numbers_and_never_mixed(tmp_path: Path) -> None:
         "gray.png": encoded(indices, "PNG"),
         "gray.bmp": encoded(indices, "BMP"),
     }
-    masks = [written(tmp_path, files) / name for name in files]
+    masks = listed(tmp_path, files)
     image = written(tmp_path, {"image.png": encoded(noise(9, 13), "PNG")}) / "image.png"
     for size in ((9, 13), (20, 31)):
         feed = tfinput.from_images(([image] * 5, masks), image_size=size, verbose=False)
@@ -483,7 +479,7 @@ def test_masks_are_read_as_numbers_and_never_mixed(tmp_path: Path) -> None:
         for name, mask in zip(files, got.numpy(), strict=True):
             assert np.array_equal(mask, expected), name
     bits = {f"{depth}.png": encoded(Image.fromarray(indices % 2).convert("P"), "PNG", bits=depth) for depth in (1, 2, 4, 8)}
-    masks = [written(tmp_path, bits) / name for name in bits]
+    masks = listed(tmp_path, bits)
     got = next(iter(tfinput.from_images(([image] * 4, masks), image_size=(9, 13), verbose=False).examples("train")))[1]
     assert (got.numpy()[..., 0] == indices % 2).all()
 
@@ -543,8 +539,7 @@ def test_sizes_without_masks_do_not_matter_to_fast_decoding(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("four")
-    return [written(folder, {f"{value}.png": number(value)}) / f"{value}.png" for value in range(4)]
+    return listed(tmp_path_factory.mktemp("four"), {f"{value}.png": number(value) for value in range(4)})
 
 
 FLAGS = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]], np.float32)

@@ -27,7 +27,11 @@ def broken(source: Source) -> dict[int, str]:
         run = run.map(lambda *_: tf.constant(True))
         return run.ignore_errors().concatenate(tf.data.Dataset.from_tensors(False)).take(1).get_single_element()
 
-    checks = tf.data.Dataset.range(source.size).map(sound, num_parallel_calls=tf.data.AUTOTUNE).batch(BLOCK)
+    checks = (
+        tf.data.Dataset.range(source.size)
+        .map(tf.autograph.experimental.do_not_convert(sound), num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(BLOCK)
+    )
     passed: list[Any] = []
     with tqdm(total=source.size, unit=" files", desc="tfinput: checking", delay=2, leave=False) as bar:
         for each in devices.apply(checks, devices.parallelism(None)):
