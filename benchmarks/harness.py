@@ -65,6 +65,17 @@ def consumer(dataset: Any) -> Callable[[int], None]:
     return lambda steps: consume(tf.constant(steps, tf.int64))
 
 
+def burst(dataset: Any, lead_in: int, steps: int) -> Callable[[], float]:
+    """Time some steps of a new iterator after a lead-in: what works ahead in many threads must not go on beside other runs."""
+
+    def run() -> float:
+        consume = consumer(dataset)
+        consume(lead_in)
+        return timed(consume, steps)
+
+    return run
+
+
 def timed(run: Callable[..., Any], *args: Any) -> float:
     start = time.perf_counter()
     run(*args)

@@ -6,7 +6,6 @@ Also how long listing and counting take as files and records grow.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +58,10 @@ def child(case: dict[str, Any]) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         pattern = written(case["rows"], folder)
         feed = tfinput.from_tfrecords(pattern, features=features(), batch_size=BATCH, verbose=False)
-        consumers = {name: harness.consumer(dataset) for name, dataset in {"tfinput": feed.train, **peers(pattern)}.items()}
         steps = feed.steps_per_epoch
-
-        def run(name: str) -> Callable[[], float]:
-            def lead_in_and_epoch() -> float:
-                consumers[name](steps // 4)
-                return harness.timed(consumers[name], steps)
-
-            return lead_in_and_epoch
-
-        return harness.interleave({name: run(name) for name in consumers}, case["repeats"])
+        datasets = {"tfinput": feed.train, **peers(pattern)}
+        runs = {name: harness.burst(dataset, steps // 8, steps) for name, dataset in datasets.items()}
+        return harness.interleave(runs, case["repeats"])
 
 
 def measure(case: dict[str, Any], repeats: int) -> dict[str, Any]:

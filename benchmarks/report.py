@@ -62,7 +62,7 @@ def _tables(case: Case) -> list[str]:
 
 
 def _images(case: Case) -> list[str]:
-    return [f"{_median(case, 'tfinput') / -(-case['rows'] // 32) * 1e3:.1f}", _ratio(case, "keras"), _ratio(case, "by_hand")]
+    return [f"{_median(case, 'tfinput') / case['steps'] * 1e3:.1f}", _ratio(case, "keras"), _ratio(case, "by_hand")]
 
 
 def _records(case: Case) -> list[str]:

@@ -272,28 +272,19 @@ VALIDATION: dict[str, tuple[list[str], dict[str, Any], str]] = {
         r"expected the classes of the training data, \['a', 'b', 'others'\], got a class 'zebra'\. Remove",
     ),
     "near": (["other/1.png"], {}, r"got a class 'other'\. Did you mean 'others'\?"),
-    "labels": (
-        ["a/1.png"],
-        {"labels": [0, 1, 2]},
-        r"expected \(paths, labels\), since labels are those of the training files, got a folder\.",
-    ),
+    "labels": (["a/1.png"], {"labels": [0, 1, 2, 2]}, r"expected \(paths, labels\), since labels are those of the training files, got"),
+    "targets": (["a/1.png"], {"labels": [0.5, 1, 2, 3]}, r"expected \(paths, labels\), since labels are those of the training files"),
     "none": (["x/1.png"], {"class_names": ["a", "b"]}, r"expected at least one of the images, got none"),
 }
 
 
 @pytest.mark.parametrize("case", VALIDATION)
-def test_validation_folders_have_the_classes_of_training(place: Path, tmp_path: Path, case: str) -> None:
+def test_validation_folders_have_the_classes_of_training(tmp_path: Path, case: str) -> None:
     files, options, said = VALIDATION[case]
-    written(tmp_path, dict.fromkeys(files, BLANK))
-    (place / "others/x/1.png").write_bytes(BLANK)
-    (place / "empty").rmdir()
-    try:
-        trained = {"labels": [0, 1, 2, 2]} if "labels" in options else options
-        with pytest.raises(ValueError, match=rf"^tfinput: .*{said}"):
-            tfinput.from_images(place, validation_data=tmp_path, verbose=False, **trained)
-    finally:
-        (place / "others/x/1.png").unlink()
-        (place / "empty").mkdir()
+    trained = written(tmp_path / "trained", dict.fromkeys(["a/1.png", "a/2.png", "b/3.png", "others/4.png"], BLANK))
+    other = written(tmp_path / "other", dict.fromkeys(files, BLANK))
+    with pytest.raises(ValueError, match=rf"^tfinput: .*{said}"):
+        tfinput.from_images(trained, validation_data=other, verbose=False, **options)
 
 
 def test_class_names_choose_folders_of_validation_too(place: Path, tmp_path: Path) -> None:

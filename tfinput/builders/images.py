@@ -53,16 +53,18 @@ def from_images(
     Feed(images: train 2 in 1 step of 2, validation 2 in 1 step of 2; seed=0)
 
     Pixels are floats from 0 to 255, bit for bit those of `keras.utils.image_dataset_from_directory`; unlike there, all images
-    are shuffled anew each epoch, splits are exact, and JPEG, PNG, GIF (one frame), BMP and WebP are told by their content.
+    are shuffled anew each epoch, splits are exact, and JPEG, PNG, GIF (one frame), BMP and WebP are told by their content. Alpha
+    is dropped, not blended, unless "rgba" is asked for. Files of more than 100 million pixels are refused.
 
     Args:
         subject: a folder, `(paths, labels)`, or paths alone. Labels may be class names, numbers of any shape (classes,
             regression targets, several labels), or paths of masks: pictures of the same sizes, which become uint8 of one
-            channel, resized without interpolation.
+            channel, resized without interpolation; of a PNG with a palette, its indices.
         labels: for a folder: "inferred" from its subfolders, None for none, or one label per file in the order of the paths.
         label_mode: "int" (int32), "categorical" (one-hot float32), "binary" (float32 of shape 1; two classes) or None for no
             labels. Numbers given as labels stay as they are with "int".
-        class_names: the class folders to use, in this order; else all, sorted.
+        class_names: the class folders to use, in this order; else all, sorted. With labels, the names of the classes in the
+            order of their numbers. Validation and test data have the classes of the training data.
         image_size: height and width, or one number for both, in pixels.
         color_mode: "rgb", "rgba" or "grayscale".
         interpolation: how to resize: "bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian" or
@@ -71,9 +73,10 @@ def from_images(
         pad_to_aspect_ratio: pad with black to that aspect ratio, instead of stretching.
         random_crop: in training, cut a random part before resizing, anew each epoch: True, or a dict with ranges `scale` (share
             of the area, default (0.08, 1)) and `ratio` (width by height, default (3/4, 4/3)). JPEGs are decoded only where they
-            are cut. Source: Szegedy et al., "Going deeper with convolutions", CVPR 2015.
+            are cut. Where 10 draws find no such part, it is the whole image. Source: Szegedy et al., "Going deeper with
+            convolutions", CVPR 2015.
         decode: "exact", or "fast": large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, the smallest that still covers
-            `image_size`. Pixels then differ a little, as after another filter.
+            `image_size`. Their pixels then differ a little, as after another filter; all else stays as it is.
         dtype: "float32", "uint8" (rounded), or "uint16" for 16-bit PNGs, which are refused otherwise.
         exif_rotation: turn JPEGs as their EXIF orientation says. Keras does not.
         on_bad: "raise" names a broken file at the batch where it occurs; "skip" reads all files once before training and leaves

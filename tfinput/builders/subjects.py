@@ -38,7 +38,7 @@ class Asked:
 
     def after(self, class_names: tuple[str, ...] | None) -> Asked:
         """The same of validation or test data, where a label must mean what it means in the training data."""
-        return dataclasses.replace(self, trained=class_names)
+        return dataclasses.replace(self, trained=class_names or ())
 
     def inferred(self, subject: Any) -> bool:
         """Whether the labels of a subject come from its folders."""
