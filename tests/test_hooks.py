@@ -78,7 +78,9 @@ def test_the_batches_before_an_error_arrive() -> None:
 
 def test_examples_of_unequal_shape_are_named() -> None:
     feed = tfinput.from_arrays(np.arange(1, 40), batch_size=4, preprocess=lambda x: tf.range(tf.minimum(x, 20)))
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"tfinput: preprocess: expected the shape \(\d+,\) of arrays, example \d+, got"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"tfinput: preprocess: expected the shape \(\d+,\) of arrays, example \d+, got"
+    ):
         list(feed.train.take(10))
 
 

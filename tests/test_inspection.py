@@ -81,7 +81,11 @@ def test_a_tfrecord_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         for _ in range(3):
             writer.write(row)
     size = path.stat().st_size
-    expected = [f"{path}: TFRecord, 3 records of {size} bytes in all, not compressed", "  x: float32, 2 in the first record", "broken: none"]
+    expected = [
+        f"{path}: TFRecord, 3 records of {size} bytes in all, not compressed",
+        "  x: float32, 2 in the first record",
+        "broken: none",
+    ]
     assert said(path, capsys) == expected
     os.truncate(path, size - 5)
     lines = said(path, capsys, 1)

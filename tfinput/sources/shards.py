@@ -190,7 +190,9 @@ def _strings(path: Any, compression: Any, start: Any) -> Any:
         return tf.data.experimental.from_variant(variant, tf.TensorSpec((), tf.string))
 
     # Inside a function of its own: TensorFlow forgets the offsets where it writes that operation down outside of one.
-    return tf.data.Dataset.from_tensors((path, compression, tf.cast(start, tf.int64))).flat_map(tf.autograph.experimental.do_not_convert(opened))
+    return tf.data.Dataset.from_tensors((path, compression, tf.cast(start, tf.int64))).flat_map(
+        tf.autograph.experimental.do_not_convert(opened)
+    )
 
 
 def source(
