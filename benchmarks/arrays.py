@@ -39,6 +39,16 @@ def limit(x: Any, y: Any, batch_size: int, epochs: int, ring: int) -> Callable[[
     return lambda: harness.timed(epoch, [random.permutation(len(x)) for _ in range(epochs)])
 
 
+def constant(x: Any, y: Any) -> Any:
+    """One batch for ever: what taking a batch costs, were there nothing to do for it."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return tf.data.Dataset.from_tensors((x, y)).repeat().with_options(options)
+
+
 def stream(dataset: Any, steps: int, epochs: int) -> Callable[[], float]:
     """Whole epochs, timed after a lead-in that empties what was prepared while other runs were timed."""
     consume = harness.consumer(dataset)
@@ -57,6 +67,7 @@ def child(case: dict[str, Any]) -> dict[str, list[float]]:
     x, y = random.random((rows, case["columns"]), np.float32), random.integers(0, 10, rows)
     steps = -(-rows // batch_size)
     runs = {name: stream(build(x, y, batch_size), steps, epochs) for name, build in harness.PIPELINES.items()}
+    runs["constant"] = stream(constant(x[:batch_size], y[:batch_size]), steps, epochs)
     runs["take"] = limit(x, y, batch_size, epochs, 1)
     if case["columns"] >= ROWS["150 KB"][0]:
         runs["take_ring"] = limit(x, y, batch_size, epochs, RING)

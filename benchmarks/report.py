@@ -10,7 +10,15 @@ from typing import Any
 Case = dict[str, Any]
 
 HEADS = {
-    "arrays": ["training stream", "tfinput, µs a batch", "x Keras' adapter", "x `shuffle(N)`", "of `np.take`", "of `np.take`, ring of 4"],
+    "arrays": [
+        "training stream",
+        "tfinput, µs a batch",
+        "x Keras' adapter",
+        "x `shuffle(N)`",
+        "of `np.take`",
+        "of `np.take`, ring of 4",
+        "of a constant",
+    ],
     "start": ["first batch", "tfinput, s", "Keras' adapter, s", "`shuffle(N)`, s", "x Keras' adapter", "x `shuffle(N)`", "epoch 1,000, s"],
     "memory": [
         "extra memory, peak (steady)",
@@ -39,7 +47,10 @@ def _median(case: Case, name: str) -> float:
 
 def _arrays(case: Case) -> list[str]:
     steps = -(-case["rows"] // case["batch_size"]) * case["epochs"]
-    return [f"{_median(case, 'tfinput') / steps * 1e6:.1f}", *(_ratio(case, name) for name in ("keras", "slices", "take", "take_ring"))]
+    return [
+        f"{_median(case, 'tfinput') / steps * 1e6:.1f}",
+        *(_ratio(case, name) for name in ("keras", "slices", "take", "take_ring", "constant")),
+    ]
 
 
 def _start(case: Case) -> list[str]:

@@ -15,6 +15,7 @@ CASES = {
     "CSV, 100,000 x 20": {"rows": 100_000, "batch_size": 256, "form": "csv"},
     "CSV streamed, 100,000 x 20": {"rows": 100_000, "batch_size": 256, "form": "csv", "in_memory": False},
     "Parquet, 1,000,000 x 20": {"rows": 1_000_000, "batch_size": 256, "form": "parquet"},
+    "Parquet as a matrix, 1,000,000 x 20": {"rows": 1_000_000, "batch_size": 256, "form": "parquet", "as_matrix": True},
     "Parquet streamed, 1,000,000 x 20": {"rows": 1_000_000, "batch_size": 256, "form": "parquet", "in_memory": False},
 }
 
@@ -59,7 +60,8 @@ def parquet_runs(path: str, case: dict[str, Any]) -> dict[str, Callable[[], None
     import tfinput
 
     def build() -> Any:
-        return tfinput.from_parquet(path, label="y", batch_size=case["batch_size"], in_memory=case.get("in_memory"), verbose=False)
+        asked = {name: case[name] for name in ("batch_size", "in_memory", "as_matrix") if name in case}
+        return tfinput.from_parquet(path, label="y", verbose=False, **asked)
 
     streamed = None if case.get("in_memory") is None else build()
 

@@ -423,4 +423,46 @@ def test_paths_and_patterns(tmp_path: Path) -> None:
         found([])
 
 
+def array_records(path: Path, rows: Iterable[bytes]) -> Path:
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    writer = ArrayRecordWriter(str(path), "group_size:1")
+    for row in rows:
+        writer.write(row)
+    writer.close()
+    return path
+
+
+def test_array_records_are_shuffled_like_arrays(tmp_path: Path) -> None:
+    array_records(tmp_path / "a.array_record-0", map(example, range(40)))
+    array_records(tmp_path / "a.array_record-1", map(example, range(40, 53)))
+    pattern = str(tmp_path / "a.array_record-*")
+    feed = feed_of(pattern, batch_size=8)
+    assert numbers(feed.train, 20) == numbers(tfinput.from_arrays(np.arange(53), batch_size=8).train, 20)
+    assert_laws(lambda: feed_of(pattern, batch_size=8, validation_split=0.3))
+    by_one = tfinput.from_tfrecords(pattern, parse=lambda row: tf.io.parse_single_example(row, FEATURES), batch_size=8, verbose=False)
+    assert numbers(by_one.train, 20) == numbers(feed.train, 20)
+
+
+def test_array_records_hold_any_bytes_and_name_what_is_wrong(tmp_path: Path) -> None:
+    rows = [b"ends in nothing\0\0", b"\xff", b"x" * 100_000]
+    path = array_records(tmp_path / "a.array_record", rows)
+    assert read_all(path) == rows
+    feed = tfinput.from_tfrecords(path, parse=tf.strings.to_number, verbose=False)
+    with pytest.raises(tf.errors.OpError, match=rf"parse failed in {re.escape(str(path))}, record 0"):
+        list(feed.examples())
+    data = bytearray(path.read_bytes())
+    for cut in (0, 10, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:cut])
+        with pytest.raises(FileError, match=rf"{re.escape(str(path))}: expected a sound ArrayRecord file, got"):
+            read_all(path)
+    data[120] ^= 1
+    path.write_bytes(data)
+    with pytest.raises((FileError, tf.errors.OpError), match=rf"{re.escape(str(path))}: expected a sound ArrayRecord file, got"):
+        read_all(path)
+    plain = write(tmp_path / "b.tfrecord", rows)
+    with pytest.raises(ValueError, match="expected files of one kind"):
+        tfinput.from_tfrecords([path, plain], verbose=False)
+
+
 GOLDEN = [[10, 9, 2, 0, 12, 3, 1, 11, 5, 7, 8, 6, 4], [2, 3, 7, 1, 0, 6, 4, 5, 12, 11, 8, 10, 9]]

@@ -11,7 +11,7 @@ from tfinput import assembly, digests, feed, options
 from tfinput.builders import subjects
 from tfinput.errors import FileError, nearest, refusal, short
 from tfinput.source import Source
-from tfinput.sources import shards
+from tfinput.sources import arrayrecords, shards
 from tfinput.sources.folders import shown
 from tfinput.steps import whole
 
@@ -49,7 +49,8 @@ def from_tfrecords(
     split to another.
 
     Args:
-        subject: a path, a list of paths, or a pattern such as "data/train-*.tfrecord". Compression (GZIP, ZLIB) is recognised.
+        subject: a path, a list of paths, or a pattern such as "data/train-*.tfrecord". Compression (GZIP, ZLIB) is recognised. Files with
+            `.array_record` in their names are read by number with the `array_record` package, and shuffled over all records.
         features: what `tf.io.parse_example` takes: for each name a `tf.io.FixedLenFeature`, or another whose result is dense.
         label: the feature (or list of features) that is the target.
         weight: the feature that is the sample weight.
@@ -85,7 +86,7 @@ def from_tfrecords(
     about = f"{sorted(features.items())} {label} {weight}" if features is not None else ""
 
     def made(subject: Any, name: str) -> Source:
-        opened = shards.Shards.opened(subjects.files_of(name, subject), on_bad == "skip")
+        opened = _opened(subjects.files_of(name, subject), on_bad == "skip")
         if opened.size == 0:
             raise refusal(name, "at least one record", "none in any file", "Check the files.", FileError)
         if verbose:
@@ -99,6 +100,13 @@ def from_tfrecords(
         raise refusal("tfrecords", f"size={size} records", f"{source.size}", "Correct size, or leave it out.")
     others = [None if known[name] is None else made(known[name], name) for name in ("validation_data", "test_data")]
     return assembly.build(source, known, *others)
+
+
+def _opened(paths: list[bytes], skip: bool) -> shards.Shards | arrayrecords.ArrayRecords:
+    kinds = {arrayrecords.is_one(path) for path in paths}
+    if len(kinds) > 1:
+        raise refusal("tfrecords", "files of one kind", "TFRecord and ArrayRecord files", "Pass either alone.")
+    return arrayrecords.ArrayRecords(paths) if kinds.pop() else shards.Shards.opened(paths, skip)
 
 
 def _parser(features: Mapping[str, Any], label: Any, weight: Any) -> Callable[[Any], Any]:

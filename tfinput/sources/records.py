@@ -7,6 +7,7 @@ takes a file that ends inside a header for one that ends well, so the count made
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import struct
@@ -14,6 +15,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from tfinput.errors import FileError, refusal, short
 from tfinput.sources.folders import shown
@@ -224,6 +227,15 @@ class _Inflated:
             self._rest = self._inflate.unconsumed_tail
         self._place += len(found)
         return found
+
+
+def identities(paths: list[bytes], counts: Any) -> np.ndarray[Any, Any]:
+    """A number for each record that depends on its file's name and its place alone: other files do not change it."""
+    names = [os.path.basename(path) for path in paths]
+    named = names if len(set(names)) == len(names) else paths
+    keys = [int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little") for name in named]
+    with np.errstate(over="ignore"):
+        return np.concatenate([np.uint64(key) + np.arange(count, dtype=np.uint64) for key, count in zip(keys, counts, strict=True)])
 
 
 def _table() -> list[int]:

@@ -17,6 +17,7 @@ from tfinput.errors import FileError, refusal
 from tfinput.guard import guarded
 from tfinput.source import Loader, Source, Stream
 from tfinput.sources import records
+from tfinput.sources.arrayrecords import ArrayRecords
 from tfinput.sources.folders import shown
 from tfinput.sources.leaves import file_identity
 
@@ -121,13 +122,8 @@ class Shards:
         return f"{shown(path)}, record {within}"
 
     def identities(self) -> np.ndarray[Any, Any]:
-        """A number for each record that depends on its file's name and its place alone: other files do not change it."""
-        names = [os.path.basename(path) for path in self.paths]
-        named = names if len(set(names)) == len(names) else self.paths
-        keys = [int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little") for name in named]
-        with np.errstate(over="ignore"):
-            parts = [np.uint64(key) + np.arange(count, dtype=np.uint64) for key, count in zip(keys, self.counts, strict=True)]
-        return np.concatenate(parts)
+        """A number for each record that depends on its file's name and its place alone."""
+        return records.identities(self.paths, self.counts)
 
     def stream(self, window: int | None) -> Stream:
         """How the records are read: each unit a run of a file, or a whole compressed file."""
@@ -196,13 +192,18 @@ def _strings(path: Any, compression: Any, start: Any) -> Any:
 
 
 def source(
-    shards: Shards, window: int | None, parse: Callable[[Any], Any] | None, one_by_one: bool, name: str, fingerprint: Callable[[], str]
+    shards: Shards | ArrayRecords,
+    window: int | None,
+    parse: Callable[[Any], Any] | None,
+    one_by_one: bool,
+    name: str,
+    fingerprint: Callable[[], str],
 ) -> Source:
     """The source over records: `parse` gets a vector of them, or, `one_by_one`, a single one."""
     kept: list[Any] = []
 
     def read(rows: Any) -> Any:
-        strings, numbers = rows
+        strings, numbers = rows = rows if shards.stream else shards.rows(rows)
         if parse is None or one_by_one:
             return rows if one_by_one else strings
         run = tf.data.Dataset.from_tensors(strings).map(parse)
@@ -235,7 +236,7 @@ def source(
         size=shards.size,
         spec=_spec(parse, one_by_one),
         read=read,
-        stream=shards.stream(window),
+        stream=shards.stream(window) if shards.stream else None,
         loader=Loader(load=load, explain=explain) if one_by_one else None,
         fingerprint=identity,
         in_memory=False,
