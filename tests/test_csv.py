@@ -555,3 +555,34 @@ def test_a_failing_hook_names_the_line(tmp_path: Path, way: dict[str, Any]) -> N
     feed = tfinput.from_csv(table(tmp_path / "x.csv"), label="k", preprocess=fail, **way)
     with pytest.raises(tf.errors.OpError, match=r"preprocess failed in .*x.csv line 32"):
         list(feed.examples("train"))
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_text_labels_become_class_numbers(tmp_path: Path, in_memory: bool) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,kind\n" + "".join(f"{row},{'zxy'[row % 3]}\n" for row in range(12)))
+    feed = tfinput.from_csv(path, label="kind", validation_split=0.5, stratify=True, in_memory=in_memory, verbose=False)
+    assert feed.class_names == ("x", "y", "z")
+    assert feed.element_spec[1].dtype == tf.int32
+    for split in ("train", "validation"):
+        for x, y in feed.examples(split):
+            assert y.numpy().tolist() == [[2, 0, 1][row % 3] for row in x["a"].numpy()]
+    assert set(feed.class_weight().values()) == {1.0}
+    as_text = tfinput.from_csv(path, label="kind", label_mode=None, in_memory=in_memory, verbose=False)
+    assert as_text.element_spec[1].dtype == tf.string
+    assert as_text.class_names is None
+
+
+def test_validation_labels_mean_what_the_training_ones_do(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_text("a,kind\n1,x\n2,y\n3,z\n")
+    other.write_text("a,kind\n1,z\n2,y\n")
+    feed = tfinput.from_csv(path, label="kind", validation_data=other, verbose=False)
+    assert [y.numpy().tolist() for _, y in feed.validation] == [[2, 1]]
+    other.write_text("a,kind\n1,z\n2,w\n")
+    with pytest.raises(
+        ValueError, match=r"b\.csv line 3, label: expected a class of the training examples, got 'w'\. There are \('x', 'y', 'z'\)"
+    ):
+        tfinput.from_csv(path, label="kind", validation_data=other, verbose=False)
+    with pytest.raises(ValueError, match=r"label_mode: expected one of 'int', None, got 'categorical'"):
+        tfinput.from_csv(path, label="kind", label_mode="categorical", verbose=False)

@@ -25,7 +25,7 @@ ROWS = [
     ["sources.tablestreams"],
     ["sources.tabular"],
     ["sources.arrays", "sources.images", "sources.audio", "sources.text", "sources.shards"],
-    ["sources.targets", "sources.decoding", "sources.arrayrecords"],
+    ["sources.targets", "sources.encoded", "sources.decoding", "sources.arrayrecords"],
     ["sources.records"],
     ["sources.leaves"],
     ["sources.files", "sources.tables", "sources.csvtable", "sources.parquet"],

@@ -172,7 +172,8 @@ def test_real_tables_and_pandas_indices(tmp_path: Path, capsys: pytest.CaptureFi
         "Left out '__index_level_0__', which pandas writes for the index.\nFound 569 rows of 32 columns in 1 file.\n"
     )
     x, y = next(iter(feed.examples("train")))
-    assert y.numpy().tolist() == [kind.encode() for kind in frame["kind"]]
+    assert feed.class_names == ("benign", "malignant")
+    assert y.numpy().tolist() == [int(kind == "malignant") for kind in frame["kind"]]
     assert {name: part.numpy().tolist() for name, part in x.items()} == {name: frame[name].tolist() for name in frame if name != "kind"}
 
 

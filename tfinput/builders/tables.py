@@ -14,6 +14,7 @@ from tfinput.errors import FileError, refusal, short
 from tfinput.source import Source
 from tfinput.sources import csvfiles, csvtable, parquet, roles, tablestreams, tabular
 from tfinput.sources.columns import Field, known_fill
+from tfinput.sources.encoded import encoded
 from tfinput.sources.folders import shown
 
 # What is read into memory takes at most this share of what is free.
@@ -71,6 +72,7 @@ def from_csv(
     subject: Any,
     *,
     label: Any = None,
+    label_mode: str | None = "int",
     weight: Any = None,
     columns: Any = None,
     as_matrix: bool = False,
@@ -103,6 +105,8 @@ def from_csv(
         subject: a path, a list of paths, or a pattern such as `"data/*.csv"`, whose matches are sorted. Plain or gzip, in UTF-8,
             with the same columns each.
         label: the column of targets, or a list of columns for a dict of targets.
+        label_mode: "int" numbers the classes of a label that is text, sorted by name (`feed.class_names`), as int32; None leaves text
+            as it is. Numbers stay as they are.
         weight: the column of sample weights.
         columns: which columns are inputs, in this order; None takes all others.
         as_matrix: True makes one vector of the inputs, which must all be numbers, of a dtype that holds all their values.
@@ -130,6 +134,7 @@ def from_csv(
     asked = Asked(label, weight, columns, as_matrix, fill, _choice(in_memory), verbose)
     made, first = _csv(subject, asked, delimiter, "csv", None)
     others = _others(known, lambda other, name: _csv(other, asked.again(first), delimiter, name, first.pieces.fields))
+    made, others = _encoded(made, label_mode, others)
     return assembly.build(made, known, *others)
 
 
@@ -138,6 +143,7 @@ def from_parquet(
     subject: Any,
     *,
     label: Any = None,
+    label_mode: str | None = "int",
     weight: Any = None,
     columns: Any = None,
     as_matrix: bool = False,
@@ -165,6 +171,8 @@ def from_parquet(
         subject: a path, a list of paths, a pattern such as `"data/*.parquet"`, or a folder, with all Parquet files below it;
             files are sorted by name and have the same columns.
         label: the column of targets, or a list of columns for a dict of targets.
+        label_mode: "int" numbers the classes of a label that is text, sorted by name (`feed.class_names`), as int32; None leaves text
+            as it is. Numbers stay as they are.
         weight: the column of sample weights.
         columns: which columns are inputs, in this order; None takes all others.
         as_matrix: True makes one vector of the inputs, which must all be numbers, of a dtype that holds all their values.
@@ -186,7 +194,9 @@ def from_parquet(
     known = options.known(dict(given), from_parquet)
     asked = Asked(label, weight, columns, as_matrix, fill, _choice(in_memory), verbose)
     made, first = _parquet(subject, asked, "parquet")
-    return assembly.build(made, known, *_others(known, lambda other, name: _parquet(other, asked.again(first), name)))
+    others = _others(known, lambda other, name: _parquet(other, asked.again(first), name))
+    made, others = _encoded(made, label_mode, others)
+    return assembly.build(made, known, *others)
 
 
 def _choice(in_memory: Any) -> bool | None:
@@ -198,6 +208,15 @@ def _choice(in_memory: Any) -> bool | None:
 def _others(known: dict[str, Any], read: Callable[[Any, str], Opened]) -> list[Source | None]:
     """The validation and test examples that are given by themselves."""
     return [None if known[name] is None else read(known[name], name)[0] for name in ("validation_data", "test_data")]
+
+
+def _encoded(made: Source, mode: Any, others: list[Source | None]) -> tuple[Source, list[Source | None]]:
+    """Text labels as class numbers; those of validation and test examples mean what the training ones do."""
+    subjects.one_of("label_mode", mode, ("int", None))
+    if mode is None:
+        return made, others
+    made = encoded(made, None)
+    return made, [other and encoded(other, made.class_names) for other in others]
 
 
 def _csv(subject: Any, asked: Asked, delimiter: str, name: str, like: dict[str, Field] | None) -> Opened:
