@@ -17,7 +17,7 @@ import tfinput
 from tfinput import options
 
 FIT = "Pass it to model.fit beside **feed.fit_args()."
-THREADS = "Arrays need no worker processes: num_parallel_calls sets the threads."
+THREADS = "No worker processes are needed: num_parallel_calls sets the threads."
 
 
 @pytest.mark.floor
