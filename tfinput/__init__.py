@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from tfinput.builders.audio import from_audio
     from tfinput.builders.images import from_images
     from tfinput.builders.records import from_tfrecords
+    from tfinput.builders.sequences import from_sequence
     from tfinput.builders.tables import from_csv, from_parquet
     from tfinput.builders.text import from_text
     from tfinput.feed import Feed
 
 __version__ = "0.1.0"
-__all__ = ["Feed", "from_arrays", "from_audio", "from_csv", "from_images", "from_parquet", "from_text", "from_tfrecords"]
+__all__ = ["Feed", "from_arrays", "from_audio", "from_csv", "from_images", "from_parquet", "from_sequence", "from_text", "from_tfrecords"]
 
 # Importing tfinput must not import TensorFlow (two seconds): a name is looked up when it is first used.
 _HOMES = {
@@ -33,6 +34,7 @@ _HOMES = {
     "from_csv": "tfinput.builders.tables",
     "from_images": "tfinput.builders.images",
     "from_parquet": "tfinput.builders.tables",
+    "from_sequence": "tfinput.builders.sequences",
     "from_text": "tfinput.builders.text",
     "from_tfrecords": "tfinput.builders.records",
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfinput import options, pipeline, seeds, shown
+from tfinput import interrupts, options, pipeline, seeds, shown
 from tfinput.errors import refusal, short
 from tfinput.labels import classes
 from tfinput.order import Members
@@ -75,29 +75,36 @@ class Feed:
     def _batch_size(self, name: str) -> int:
         asked = self.settings.validation_batch_size
         if name == "train":
-            return self.batch_size
-        return asked or even_batch_size(self.parts[name].members.count, self.batch_size)
+            return self.settings.batch_size
+        return asked or even_batch_size(self.parts[name].members.count, self.settings.batch_size)
 
     def _size(self, name: str) -> int:
-        return self.parts[name].members.count if name in self.parts else 0
+        if name not in self.parts:
+            return 0
+        part = self.parts[name]
+        return part.members.count if part.source.batches is None else int(part.source.batches[part.members.indices].sum())
 
     def _steps(self, name: str) -> int:
-        return layout(self._size(name), self._batch_size(name), False, name).steps if name in self.parts else 0
+        return layout(self.parts[name].members.count, self._batch_size(name), False, name).steps if name in self.parts else 0
 
     @property
     def batch_size(self) -> int:
         """Examples in a training batch."""
-        return self.settings.batch_size
+        return self._rows_of_batch("train")
 
     @property
     def validation_batch_size(self) -> int | None:
         """Examples in a validation batch; None without validation."""
-        return self._batch_size("validation") if "validation" in self.parts else None
+        return self._rows_of_batch("validation") if "validation" in self.parts else None
+
+    def _rows_of_batch(self, name: str) -> int:
+        batches = self.parts[name].source.batches
+        return self._batch_size(name) if batches is None else int(batches.max())
 
     @property
     def steps_per_epoch(self) -> int:
-        """Training batches that hold every example once (or all whole batches, with `drop_remainder`)."""
-        return layout(self.train_size, self.batch_size, self.settings.drop_remainder).steps
+        """Training batches that hold every example once (or all whole batches, with `drop_remainder`; or what `balance` draws)."""
+        return layout(self.parts["train"].members.drawn, self.settings.batch_size, self.settings.drop_remainder).steps
 
     @property
     def validation_steps(self) -> int:
@@ -155,6 +162,7 @@ class Feed:
 
     def __iter__(self) -> Iterator[Any]:
         """Give train and validation, for `train, validation = feed`."""
+        interrupts.refresh()
         return iter((self.train, self.validation))
 
     def fit_args(self, model: Any = None) -> dict[str, Any]:
@@ -168,6 +176,7 @@ class Feed:
             ValueError: if `steps_per_execution` does not divide `steps_per_epoch`.
 
         """
+        interrupts.refresh()
         if model is not None:
             self._check_execution(model)
         given = {"x": self.train, "steps_per_epoch": self.steps_per_epoch, "shuffle": False}
@@ -182,8 +191,8 @@ class Feed:
             near = divisors_near(steps, asked)
             sizes = [
                 size
-                for size in range(self.batch_size, 0, -1)
-                if layout(self.train_size, size, self.settings.drop_remainder).steps % asked == 0
+                for size in range(self.settings.batch_size, 1, -1)
+                if layout(self.parts["train"].members.drawn, size, self.settings.drop_remainder).steps % asked == 0
             ][:1]
             other = f", or batch_size={sizes[0]} in the builder" if sizes else ""
             fix = f"Use steps_per_execution={near[0]} in compile{other}."
@@ -206,6 +215,7 @@ class Feed:
         >>> [batch.tolist() for batch in feed.examples("train").as_numpy_iterator()]
         [[0, 1], [2, 3], [4]]
         """
+        interrupts.refresh()
         if split not in self.parts:
             made = [name for name in NAMES if name in self.parts]
             fix = "Pass validation_split or validation_data (test_split, test_data) to the builder."
@@ -239,7 +249,7 @@ class Feed:
         made = []
         for held in self.drawer(stratify, groups).folds(folds):
             rest = np.setdiff1d(train.members.indices, held, assume_unique=True)
-            parts = {"train": Part(train.source, Members(len(rest), rest)), "validation": Part(train.source, Members(len(held), held))}
+            parts = {"train": Part(train.source, train.members.only(rest)), "validation": Part(train.source, Members(len(held), held))}
             made.append(dataclasses.replace(self, parts=self.parts | parts))
         return made
 
@@ -265,10 +275,13 @@ class Feed:
 
     def _rows(self) -> list[shown.Row]:
         steps = {"train": self.steps_per_epoch, "validation": self.validation_steps, "test": self.test_steps}
-        return [shown.Row(name, self._size(name), steps[name], self._batch_size(name)) for name in NAMES if name in self.parts]
+        return [shown.Row(name, self._size(name), steps[name], self._rows_of_batch(name)) for name in NAMES if name in self.parts]
 
     def __repr__(self) -> str:
-        where = f"; skipped broken files: {len(self.skipped)}" if self.skipped else ""
+        train = self.parts["train"]
+        where = f"; {train.source.told()}" if train.source.told() else ""
+        where += f"; {train.members.quotas.told}" if train.members.quotas is not None else ""
+        where += f"; skipped broken files: {len(self.skipped)}" if self.skipped else ""
         where += f"; from epoch {self.epoch}, step {self.step}" if self.epoch or self.step else ""
         return shown.line(self.parts["train"].source.name, self._rows(), f"seed={seeds.written(self.seed)}{where}")
 

@@ -7,8 +7,9 @@ example, and raises an error that names both and keeps the user's traceback, ins
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,11 @@ class Stage:
     name: str
     function: Hook
     stream: int
+
+    @property
+    def called(self) -> Any:
+        """What the user gave."""
+        return self.function
 
     @property
     def takes_seed(self) -> bool:
@@ -106,6 +112,11 @@ class Loading:
     random: bool
     name: str = "reading"
 
+    @property
+    def called(self) -> Any:
+        """What the source gave."""
+        return self.loader
+
     def trace(self, element: Any, seed: Any) -> Any:
         """Make an example, in a graph."""
         return self.loader.load(element, seed if self.random else None)
@@ -134,8 +145,20 @@ def make(name: str, function: Hook | None, seed: int) -> list[Stage]:
     return [Stage(name, function, seeds.key(seed, name))]
 
 
+def shared(source: Source, stages: Sequence[Stage | Loading], run: Callable[..., Any]) -> Any:
+    """A function that runs the stages over a source, traced once for all datasets of it: tracing takes longer than all else.
+
+    `run` takes a list, which collects the Python functions that must live as long as the datasets do, and then tensors.
+    """
+    key = tuple((stage.name, id(stage.called), stage.stream, stage.random) for stage in stages)
+    if key not in source.traced:
+        kept: list[Any] = [stages]  # whose ids are in the key
+        source.traced[key] = tf.function(functools.partial(run, kept), autograph=False)
+    return source.traced[key]
+
+
 @do_not_convert  # type: ignore[untyped-decorator]
-def on_examples(stages: Sequence[Stage | Loading], source: Source, rows: Any, indices: Any, epochs: Any, keep: list[Any]) -> Any:
+def on_examples(stages: Sequence[Stage | Loading], source: Source, keep: list[Any], rows: Any, indices: Any, epochs: Any) -> Any:
     """Read a block of examples and run the stages on each, one after another; in a graph.
 
     `rows` is what the source reads them from, `indices` says which they are; `keep` collects the Python functions that must
@@ -194,7 +217,10 @@ def _ranked(element: Any, stages: Sequence[Stage | Loading], source: Source) -> 
 def _probe(stages: Sequence[Stage | Loading], source: Source) -> Any:
     """What the stages make of the source's first example: Python code inside a graph loses the shapes of what it returns."""
     with tf.init_scope():
-        rows = tf.constant([0]) if source.stream is None else next(iter(source.stream.open(tf.constant(0, tf.int64))))
+        if source.fetch is not None:
+            rows = source.fetch.probe()
+        else:
+            rows = tf.constant([0]) if source.stream is None else next(iter(source.stream.open(tf.constant(0, tf.int64))))
         element = tf.nest.map_structure(lambda part: part[0], source.read(rows))
         for stage in stages:
             element = stage.again(element, seeds.fold(stage.stream, 0, 0), "the source's first example")
@@ -202,7 +228,7 @@ def _probe(stages: Sequence[Stage | Loading], source: Source) -> Any:
 
 
 @do_not_convert  # type: ignore[untyped-decorator]
-def on_batch(stage: Stage, batch: Any, epoch: Any, step: Any, source: str, keep: list[Any]) -> Any:
+def on_batch(stage: Stage, source: str, keep: list[Any], batch: Any, epoch: Any, step: Any) -> Any:
     """Run a stage on a batch; in a graph."""
     seed = seeds.fold(stage.stream, epoch, step)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfinput import devices, hooks, order, windows
+from tfinput import devices, hooks, order, seeds, windows
 from tfinput.options import Settings
 from tfinput.order import Members
 from tfinput.source import Source
@@ -26,11 +26,14 @@ BLOCK_BYTES = 4 << 20
 BATCHES = 32
 # Examples a block needs for its hooks' own dataset (about 300 us) to be cheap beside them.
 HOOKED_EXAMPLES = 16
+# What is asked for ahead of Python code, at most.
+AHEAD_BYTES = 512 << 20
 
 
+@hooks.do_not_convert  # type: ignore[untyped-decorator]
 def train(source: Source, members: Members, settings: Settings, epoch: int = 0, step: int = 0) -> Any:
     """The endless training dataset, from a step of an epoch on."""
-    laid = layout(members.count, settings.batch_size, settings.drop_remainder)
+    laid = layout(members.drawn, settings.batch_size, settings.drop_remainder)
     size = min(laid.batch_size, laid.last) if laid.steps == 1 else laid.batch_size
     first = step * laid.batch_size
     stages = _example_stages(source, settings, training=True)
@@ -41,12 +44,13 @@ def train(source: Source, members: Members, settings: Settings, epoch: int = 0, 
         stream = drawn(members, laid.seen, settings.seed, settings.shuffle, epoch, first)
         # A list of sizes goes round with the epochs; started at `step`, it still ends every epoch with its short batch.
         sizes = None if laid.uniform else [size] * (laid.steps - step - 1) + [laid.last] + [size] * step
-        batches = _read(source, stream, size, sizes, stages, (epoch, first, laid.seen), settings)
+        batches = _read(source, stream, size, sizes, stages, (epoch, first, laid.seen), settings, members.quotas is not None)
         batches = _on_batches(source, batches, settings, laid, epoch, step, augment=True)
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         return devices.apply(batches.apply(endless), devices.parallelism(settings.num_parallel_calls))
 
 
+@hooks.do_not_convert  # type: ignore[untyped-decorator]
 def full_pass(source: Source, members: Members, batch_size: int, settings: Settings) -> Any:
     """One finite pass in source order: every example once, nothing random."""
     laid = layout(members.count, batch_size, drop_remainder=False)
@@ -84,35 +88,78 @@ def _read(
     stages: Sequence[hooks.Stage | hooks.Loading],
     start: tuple[int, int, int],
     settings: Settings,
+    repeats: bool = False,
 ) -> Any:
     """From a stream of indices, or of (indices, rows), to a stream of batches; `start` is (epoch, example in it, examples an epoch)."""
-    block = _block(source, size, bool(stages))
     calls = devices.parallelism(settings.num_parallel_calls).calls
+    # Examples of several lengths are padded batch by batch, and Python code makes batch by batch: a block of theirs is a batch.
+    batchwise = source.fetch is not None or bool(source.uneven and stages)
+    block = size if batchwise else _block(source, size, bool(stages))
 
     def read(indices: Any, rows: Any = None) -> Any:
         return source.read(indices if rows is None else rows)
 
-    if not stages and block == size:
-        return _rebatched(stream, size, sizes).map(read, num_parallel_calls=calls)
-    # Examples of several lengths are padded batch by batch, so that a block of theirs is a batch.
-    blocks = _rebatched(stream, size, sizes) if source.uneven and stages else stream.rebatch(block)
-    if not stages:
-        return _rebatched(blocks.map(read, num_parallel_calls=calls), size, sizes)
+    blocks = _rebatched(stream, size, sizes) if batchwise or (not stages and block == size) else stream.rebatch(block)
     epoch, first, seen = start
-    kept: list[Any] = []
+
+    def places(number: Any, indices: Any) -> Any:
+        """The places of a block's examples in the stream: divided by `seen` they give the epoch."""
+        begin = number * block + first
+        if batchwise:
+            steps = -(-seen // size)
+            begin = (number + first // size) // steps * seen + (number + first // size) % steps * size
+        return begin + tf.range(tf.size(indices, tf.int64), dtype=tf.int64)
+
+    def visits(where: Any) -> Any:
+        """What tells one visit to an example from the next: the epoch, and where an epoch repeats examples the place in it."""
+        epochs = where // seen + epoch
+        return epochs * 2**32 + where % seen if repeats else epochs
+
+    if source.fetch is not None:
+        blocks = _fetched(source, blocks, places, visits, seen, size, settings)
+    if not stages:
+        batches = blocks.map(read, num_parallel_calls=None if source.fetch else calls)
+        return batches if block == size else _rebatched(batches, size, sizes)
+    on_examples = hooks.shared(source, stages, functools.partial(hooks.on_examples, stages, source))
 
     def hooked(number: Any, drawn: Any) -> Any:
         indices, rows = drawn if isinstance(drawn, tuple) else (drawn, drawn)
-        begin = number * block + first
-        if source.uneven:
-            steps = -(-seen // size)
-            begin = (number + first // size) // steps * seen + (number + first // size) % steps * size
-        place = begin + tf.range(tf.size(indices, tf.int64), dtype=tf.int64)
-        return hooks.on_examples(stages, source, rows, indices, place // seen + epoch, kept)
+        epochs = visits(places(number, indices))
+        if source.batches is not None:
+            indices, epochs = _rows_of_batch(source.batches, rows, indices, epochs)
+        return on_examples(rows, indices, epochs)
 
-    numbered = tf.data.Dataset.zip((tf.data.Dataset.counter(), blocks))
-    mapped = numbered.map(hooks.do_not_convert(hooked), num_parallel_calls=calls)
-    return mapped if source.uneven else _rebatched(mapped, size, sizes)
+    mapped = _numbered(blocks).map(hooks.do_not_convert(hooked), num_parallel_calls=calls)
+    return mapped if batchwise else _rebatched(mapped, size, sizes)
+
+
+def _numbered(dataset: Any) -> Any:
+    return dataset.enumerate()
+
+
+def _rows_of_batch(counts: Any, rows: Any, indices: Any, epochs: Any) -> Any:
+    """The indices and epochs of the examples of a batch that was read by one index: its examples are numbered on their own."""
+    count = tf.shape(tf.nest.flatten(rows)[0], tf.int64)[0]
+    return tf.cast(indices, tf.int64) * int(counts.max()) + tf.range(count), tf.repeat(epochs, count)
+
+
+def _fetched(source: Source, batches: Any, places: Any, visits: Any, seen: int, size: int, settings: Settings) -> Any:
+    """From batches of indices to batches of (indices, rows), which Python code makes ahead; an epoch has `seen` examples."""
+    fetch = source.fetch
+    assert fetch is not None
+    name = seeds.key(settings.seed, "items")
+    ahead = max(2, min(fetch.ahead, AHEAD_BYTES // (size * max(source.example_bytes, 1))))
+
+    def request(session: Any, number: Any, indices: Any) -> Any:
+        where = places(number, indices)
+        drawn = seeds.fold(name, visits(where), indices)
+        return indices, fetch.request(session, indices, drawn, (where[-1] + 1) % seen == 0)
+
+    def opened(session: Any) -> Any:
+        asked = _numbered(batches).map(hooks.do_not_convert(functools.partial(request, session)))
+        return asked.prefetch(ahead).map(hooks.do_not_convert(lambda indices, ticket: (indices, fetch.collect(ticket, indices))))
+
+    return fetch.session().flat_map(hooks.do_not_convert(opened))
 
 
 def _rebatched(dataset: Any, size: int, sizes: list[int] | None) -> Any:
@@ -126,12 +173,12 @@ def _on_batches(source: Source, batches: Any, settings: Settings, laid: Layout, 
     if not stages:
         return batches
     first = epoch * laid.steps + step
-    kept: list[Any] = []
+    on_batch = [hooks.shared(source, [stage], functools.partial(hooks.on_batch, stage, source.name)) for stage in stages]
 
     def hooked(number: Any, batch: Any) -> Any:
-        for stage in stages:
-            batch = hooks.on_batch(stage, batch, number // laid.steps, number % laid.steps, source.name, kept)
+        for run in on_batch:
+            batch = run(batch, number // laid.steps, number % laid.steps)
         return batch
 
-    numbered = tf.data.Dataset.zip((tf.data.Dataset.counter(first), batches))
-    return numbered.map(hooks.do_not_convert(hooked), num_parallel_calls=devices.parallelism(settings.num_parallel_calls).calls)
+    calls = devices.parallelism(settings.num_parallel_calls).calls
+    return batches.enumerate(first).map(hooks.do_not_convert(hooked), num_parallel_calls=calls)

@@ -50,6 +50,27 @@ class Stream:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fetch:
+    """How a source is read by Python code that runs ahead of the training step, outside of TensorFlow.
+
+    Attributes:
+        session: returns a dataset of one number, which stands for an open iterator, and ends with it.
+        request: called in a graph with that number, a vector of indices, a seed (two int32) for each, and whether this ends an epoch,
+            asks for a batch, and returns what `collect` takes.
+        collect: called in a graph with that and the indices, waits for the batch and returns it, as `Source.read` takes it.
+        probe: returns the first example as a batch of one.
+        ahead: batches that are asked for ahead.
+
+    """
+
+    session: Callable[[], Any]
+    request: Callable[[Any, Any, Any, Any], Any]
+    collect: Callable[[Any, Any], Any]
+    probe: Callable[[], Any]
+    ahead: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """Examples that can be read by index, many at a time.
 
@@ -60,6 +81,8 @@ class Source:
         read: called in a graph, turns an int vector of indices into a batch of that structure.
         loader: makes examples of what `read` gives, one by one; None if that is a batch of examples already.
         stream: where examples cannot be read by index, how they are read; `read` then takes what its chunks hold.
+        fetch: where Python code makes the examples, how batches of them are asked for and collected; `read` then takes those.
+        batches: where what is read by one index is a batch of examples already: how many examples each holds.
         labels: returns the classes of all examples, or None where there is no single array of them.
         fingerprint: returns a digest of the material, for the cache.
         in_memory: whether reading costs no more than copying.
@@ -70,7 +93,9 @@ class Source:
             "ragged"; None where all examples are of one shape. The lengths may come from `spec` or from the user's functions.
         lengths: where the batches of training are to hold examples of like lengths, an int64 tensor of the lengths of all examples.
         skipped: broken files that were left out: path and what is wrong.
+        told: says what the repr is to add: how the examples are made.
         class_names: names of the classes, in the order of their labels.
+        traced: functions over this source that were traced, for all datasets that need them.
 
     """
 
@@ -80,6 +105,8 @@ class Source:
     read: Callable[[Any], Any]
     loader: Loader | None = None
     stream: Stream | None = None
+    fetch: Fetch | None = None
+    batches: np.ndarray[Any, Any] | None = None
     labels: Callable[[], np.ndarray[Any, Any] | None] = field(default=lambda: None)
     fingerprint: Callable[[], str] = field(default=lambda: "")
     in_memory: bool = True
@@ -87,8 +114,10 @@ class Source:
     locate: Callable[[int], str] | None = None
     uneven: str | None = None
     lengths: Any = None
+    told: Callable[[], str] = field(default=lambda: "")
     class_names: tuple[str, ...] | None = None
     skipped: tuple[tuple[bytes, str], ...] = ()
+    traced: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def place(self, index: int) -> str:
         """Where an example is, for messages."""

@@ -1,0 +1,119 @@
+"""`from_sequence`: anything with `__len__` and `__getitem__`."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import Any, Unpack
+
+import numpy as np
+
+from tfinput import assembly, digests, feed, options
+from tfinput.errors import refusal, short
+from tfinput.source import Source
+from tfinput.sources import sequences
+from tfinput.sources.elements import Form, as_array, parts
+from tfinput.steps import whole
+from tfinput.workers.job import Job
+
+
+@options.common_options
+def from_sequence(
+    items: Any, *, workers: int | None = None, item_timeout: float | None = 60.0, **given: Unpack[options.Options]
+) -> feed.Feed:
+    """Feed a Keras model from Python objects that are looked up by number: a list, a torch `Dataset`, a Hugging Face `Dataset`.
+
+    >>> import numpy as np, tfinput
+    >>> items = [(np.full(4, number, "float32"), number % 3) for number in range(100)]
+    >>> tfinput.from_sequence(items, batch_size=32, validation_split=0.2)
+    Feed(list: train 80 in 3 steps of 32, validation 20 in 1 step of 20; seed=0; in a thread)
+
+    Items may be made in any order, as each is needed: examples are shuffled over the whole sequence, splits are exact, and
+    training resumes at any step without making what came before.
+
+    Args:
+        items: has `__len__` and `__getitem__`. An item is an example: `x`, `(x, y)` or `(x, y, sample_weight)`, each an array, a
+            number, text, or a dict or tuple of such; arrays are NumPy's, or what turns into them (torch tensors, images of Pillow).
+            All have the structure, shapes and dtypes of the first. Where there is a method `__getitems__`, it is used.
+            The items of a `keras.utils.PyDataset` are batches, which stay as they are: their order is shuffled, and the
+            `on_epoch_begin` and `on_epoch_end` of its class are called before the first and after the last item of each pass.
+        workers: processes that make items. 0 makes them in a thread, which suits code that waits, or that is quick; None does so too,
+            unless a PyDataset asks for `use_multiprocessing` and `workers`. Processes are fresh ones, never forks, and get a copy of
+            `items`; functions and classes of a notebook work in them, without an `if __name__ == "__main__"`. Each item's random
+            numbers (of `random`, NumPy and torch) are seeded there by (seed, epoch, item). A worker that dies or hangs is replaced,
+            and its item made again.
+        item_timeout: seconds that an item may take before it is given up, or None for ever.
+        {common options}
+
+    Returns:
+        A `tfinput.Feed`.
+
+    Raises:
+        ValueError: for an empty sequence, items that differ from the first, and sizes that leave no step or no example.
+        TypeError: for unknown options, and subjects or items of another kind. While training, an error of `items[index]` is
+            raised with the number of the item; `tfinput.workers.pool.WorkerDied`, a RuntimeError, if an item kills three workers.
+
+    """
+    known = options.known(dict(given), from_sequence)
+    if workers is None:
+        workers = items.workers if _is_batched(items) and items.use_multiprocessing else 0
+    whole("workers", workers, 0)
+    if item_timeout is not None and not (isinstance(item_timeout, (int, float)) and item_timeout > 0):
+        raise refusal("item_timeout", "seconds above 0, or None", short(item_timeout), "Pass item_timeout=60.")
+    made = _source(items, workers, item_timeout)
+    if made.batches is not None:
+        _refuse_for_batches(given, known, made.name)
+    others = [
+        None if known[name] is None else _source(known[name], workers, item_timeout, name) for name in ("validation_data", "test_data")
+    ]
+    return assembly.build(made, known, *others)
+
+
+def _source(items: Any, workers: int, item_timeout: float | None, name: str = "") -> Source:
+    called = name or type(items).__name__
+    size = _size(items, called)
+    rows = None
+    if _is_batched(items):
+        form, last = Form.of_batches(items[0], items[size - 1], f"{called}, item 0")
+        rows = np.full(size, _rows(items[0], called))
+        rows[-1] = last
+    else:
+        form = Form.of(items[0], f"{called}, item 0")
+    structure = form.structure
+    if isinstance(structure, tuple) and not hasattr(structure, "_fields") and len(structure) not in (1, 2, 3):
+        fix = "Return x, (x, y) or (x, y, sample_weight); several inputs go into a dict or a tuple of their own: ((a, b), y)."
+        raise refusal(f"{called}, item 0", "x, (x, y) or (x, y, sample_weight)", f"a tuple of {len(structure)}", fix)
+
+    def fingerprint() -> str:
+        return hashlib.blake2b(f"{size} {form} {digests.of(items)}".encode(), digest_size=16).hexdigest()
+
+    return sequences.source(Job(items, form, called, rows is not None), size, workers, item_timeout, fingerprint, rows)
+
+
+def _is_batched(items: Any) -> bool:
+    """Whether items are batches: those of a `keras.utils.PyDataset` are."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(items, keras.utils.PyDataset)
+
+
+def _rows(batch: Any, called: str) -> int:
+    return len(as_array(f"{called}, item 0", next(value for _, value in parts("", batch))))
+
+
+def _refuse_for_batches(given: Any, known: dict[str, Any], name: str) -> None:
+    """What makes no sense where the batches are made by the user."""
+    for option in ("batch_size", "validation_batch_size", "drop_remainder", "cache", "stratify", "groups"):
+        if given.get(option) is not None:
+            fix = "Leave it out, or give single examples: an object with __len__ and __getitem__ that is no PyDataset."
+            raise refusal(option, f"none for {name}, whose items are batches", short(given[option]), fix)
+    known["batch_size"] = known["validation_batch_size"] = 1
+
+
+def _size(items: Any, called: str) -> int:
+    if not hasattr(items, "__getitem__") or not hasattr(items, "__len__") or isinstance(items, (str, bytes, dict)):
+        fix = "from_generator takes functions that return iterators, from_arrays takes arrays, and dicts of them."
+        raise refusal(called, "a sequence with __len__ and __getitem__", f"{short(items)} ({type(items).__name__})", fix, TypeError)
+    size = len(items)
+    if size == 0:
+        raise refusal(called, "at least one item", "none (its length is 0)", "Check the data.")
+    return size

@@ -1,0 +1,343 @@
+"""Elements of Python sources: their form is found once, and every later one is put into rows of it, or refused by its place.
+
+TensorFlow is not imported here: worker processes write elements too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfinput.errors import refusal, short
+
+Array = np.ndarray[Any, Any]
+
+ALIGNMENT = 64
+TEXT = np.dtype(object)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array of an element.
+
+    Attributes:
+        path: how a message writes it: `[0]['image']`, or nothing where the element is an array.
+        shape: None where the length varies.
+        dtype: `TEXT` for text.
+        asked: whether the user asked for this dtype, so that floats are rounded to it; else only what fits exactly is taken.
+
+    """
+
+    path: str
+    shape: tuple[int | None, ...]
+    dtype: np.dtype[Any]
+    asked: bool = False
+
+    @property
+    def even(self) -> bool:
+        """Whether all elements have one shape."""
+        return None not in self.shape
+
+    @property
+    def plain(self) -> bool:
+        """Whether rows of it lie side by side in memory."""
+        return self.even and self.dtype != TEXT
+
+    def column(self, rows: int) -> Array:
+        """Room for rows of it."""
+        return np.empty((rows, *self.shape) if self.even else (rows,), self.dtype if self.plain else object)
+
+    def __str__(self) -> str:
+        shape = ", ".join("None" if each is None else str(each) for each in self.shape)
+        return f"{'text' if self.dtype == TEXT else self.dtype}[{shape}]"
+
+
+def is_tuple(value: Any) -> bool:
+    """Whether a value is a nest of parts by place: a tuple, or a list of something else than numbers, text and lists of them."""
+    if isinstance(value, tuple):
+        return True
+    return isinstance(value, list) and not _all_plain(value)
+
+
+def _all_plain(values: list[Any]) -> bool:
+    return all(_all_plain(each) if isinstance(each, list) else isinstance(each, (bool, int, float, complex, str, bytes)) for each in values)
+
+
+def parts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The arrays of a nest with their paths, in TensorFlow's order: dicts by their sorted keys."""
+    if isinstance(value, Mapping):
+        try:
+            keys = sorted(value)
+        except TypeError:
+            raise refusal(path or "an element", "keys of one kind", short(list(value)), "Name the parts with str.", TypeError) from None
+        for key in keys:
+            yield from parts(f"{path}[{key!r}]", value[key])
+    elif is_tuple(value):
+        names = getattr(value, "_fields", None) or range(len(value))
+        for name, part in zip(names, value, strict=True):
+            yield from parts(f"{path}.{name}" if isinstance(name, str) else f"{path}[{name}]", part)
+    else:
+        yield path, value
+
+
+def mapped(function: Callable[[str, Any], Any], value: Any, path: str = "") -> Any:
+    """The same nest with `function(path, part)` in place of each array; lists become tuples."""
+    if isinstance(value, Mapping):
+        return {key: mapped(function, value[key], f"{path}[{key!r}]") for key in sorted(value)}
+    if is_tuple(value):
+        if hasattr(value, "_fields"):
+            return type(value)(*(mapped(function, part, f"{path}.{name}") for name, part in zip(value._fields, value, strict=True)))
+        return tuple(mapped(function, part, f"{path}[{place}]") for place, part in enumerate(value))
+    return function(path, value)
+
+
+def as_array(path: str, value: Any) -> Array:
+    """One part of an element as an array; text becomes bytes in an object array."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise refusal(path, "an array without a mask", "a masked array", "Fill it: .filled(value).", TypeError)
+    if isinstance(value, (str, bytes)):
+        held = np.empty((), object)
+        held[()] = _encoded(path, value)
+        return held
+    if value is None:
+        raise refusal(path, "an array, a number or text", "None", "Return a value for every example.", TypeError)
+    if not isinstance(value, np.ndarray):
+        value = _converted(path, value)
+    if value.dtype.kind in "OUST":
+        return _text(path, value)
+    if value.dtype.names is not None or value.dtype.kind not in "biufcV" or value.dtype in (np.longdouble, np.clongdouble):
+        raise refusal(path, "numbers, bools or text", f"an array of {value.dtype}", "Convert it.", TypeError)
+    native: Array = value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+    return native
+
+
+def _converted(path: str, value: Any) -> Array:
+    made: Array
+    if getattr(value, "requires_grad", False):
+        value = value.detach()
+    if hasattr(value, "__array__") or isinstance(value, (bool, int, float, complex, list)):
+        try:
+            made = np.asarray(value)
+        except Exception as error:
+            got = f"{type(value).__name__}: {short(str(error))}"
+            raise refusal(path, "something that turns into an array", got, "Return a NumPy array.", TypeError) from error
+        if made.dtype.kind != "O" or isinstance(value, list):
+            return made
+    raise refusal(path, "an array, a number or text", f"{type(value).__name__} {short(value)}", "Return a NumPy array.", TypeError)
+
+
+def _text(path: str, array: Array) -> Array:
+    held = np.empty(array.shape, object)
+    for place, each in np.ndenumerate(array):
+        if not isinstance(each, (str, bytes)):
+            got = f"{type(each).__name__} {short(each, 30)} in an array of objects"
+            raise refusal(path, "numbers or text", got, "Return arrays of one dtype and one shape.", TypeError)
+        held[place] = _encoded(path, each)
+    return held
+
+
+def _encoded(path: str, text: str | bytes) -> bytes:
+    try:
+        return text.encode() if isinstance(text, str) else bytes(text)
+    except UnicodeError:
+        raise refusal(path, "text", f"text that has no UTF-8 form ({short(text)})", "Return bytes.") from None
+
+
+class Form:
+    """What the elements of a source look like, and how they are put into columns with one row for each."""
+
+    def __init__(self, structure: Any) -> None:
+        """Take a nest whose arrays are `Leaf`s."""
+        self.structure = structure
+        self.leaves: list[Leaf] = [leaf for _, leaf in parts("", structure)]
+        self._paths = [leaf.path for leaf in self.leaves]
+        self._rows = [(leaf.dtype, leaf.shape if leaf.plain else None, _taken(leaf)) for leaf in self.leaves]
+        self._single = isinstance(structure, Leaf)
+        self._flat_tuple = type(structure) is tuple and all(isinstance(part, Leaf) for part in structure)
+
+    @classmethod
+    def of(cls, element: Any, where: str) -> Form:
+        """The form of a first element."""
+
+        def leaf(path: str, value: Any) -> Leaf:
+            array = as_array(f"{where}{path}", value)
+            return Leaf(path, array.shape, TEXT if array.dtype.kind == "O" else array.dtype)
+
+        made = cls(mapped(leaf, element))
+        if not made.leaves:
+            raise refusal(where, "at least one array", f"an empty {type(element).__name__}", "Return the example.")
+        return made
+
+    @classmethod
+    def of_batches(cls, first: Any, last: Any, where: str) -> tuple[Form, int]:
+        """The form of one row of a first batch, where lengths vary that differ in the last one; and how many rows the last has."""
+        made = cls.of(first, where)
+        for leaf in made.leaves:
+            if not leaf.shape:
+                fix = "Return batches: arrays with a row per example."
+                raise refusal(f"{where}{leaf.path}", "a batch of examples", "a single value", fix)
+        other = cls.of(last, "the last item")
+        if [(each.path, len(each.shape)) for each in other.leaves] != [(each.path, len(each.shape)) for each in made.leaves]:
+            fix = "Give every item the same structure."
+            raise refusal("the last item", f"a batch like the first, {made}", f"{other}", fix)
+        shapes = {
+            mine.path: tuple(a if a == b else None for a, b in zip(mine.shape[1:], yours.shape[1:], strict=True))
+            for mine, yours in zip(made.leaves, other.leaves, strict=True)
+        }
+        rowed = mapped(lambda _, leaf: Leaf(leaf.path, shapes[leaf.path], leaf.dtype), made.structure)
+        return cls(rowed), int(other.leaves[0].shape[0] or 0)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every row has a fixed place in memory."""
+        return all(leaf.plain for leaf in self.leaves)
+
+    def __str__(self) -> str:
+        return str(mapped(lambda _, leaf: _Shown(leaf), self.structure))
+
+    def columns(self, rows: int) -> list[Array]:
+        """Room for some elements."""
+        return [leaf.column(rows) for leaf in self.leaves]
+
+    def places(self, rows: int) -> tuple[list[int], int]:
+        """Where each column starts in a block of memory, aligned, and the bytes of all."""
+        starts, end = [], 0
+        for leaf in self.leaves:
+            starts.append(end)
+            nbytes = rows * math.prod(leaf.shape) * leaf.dtype.itemsize  # type: ignore[arg-type]
+            end += -(-nbytes // ALIGNMENT) * ALIGNMENT
+        return starts, end
+
+    def views(self, buffer: Any, rows: int) -> list[Array]:
+        """The columns over a block of memory; only of a plain form."""
+        flat = np.frombuffer(buffer, np.uint8)
+        made = []
+        for leaf, start in zip(self.leaves, self.places(rows)[0], strict=True):
+            nbytes = rows * math.prod(leaf.shape) * leaf.dtype.itemsize  # type: ignore[arg-type]
+            made.append(flat[start : start + nbytes].view(leaf.dtype).reshape((rows, *leaf.shape)))  # type: ignore[arg-type]
+        return made
+
+    def write(self, columns: Sequence[Array], row: int, element: Any, where: Callable[[], str]) -> None:
+        """Put an element into a row of the columns; `where` says which one it is."""
+        # This runs once for each element: a microsecond here is what many generators take themselves.
+        if self._single:
+            values: Any = (element,)
+        else:
+            same = self._flat_tuple and type(element) is tuple and len(element) == len(self.leaves)
+            values = element if same else self._flat(element, where)
+        for leaf, rows, column, value in zip(self.leaves, self._rows, columns, values, strict=True):
+            dtype, shape, taken = rows
+            kind = type(value)
+            if kind is np.ndarray and value.shape == shape and value.dtype == dtype:
+                column[row] = value
+                continue
+            try:
+                if kind in taken:
+                    column[row] = value
+                    continue
+            except OverflowError:  # told below
+                pass
+            self._flat(element, where)
+            column[row] = self._fitted(leaf, value, where)
+
+    def batch(self, element: Any, where: Callable[[], str]) -> list[Array]:
+        """The arrays of an element that is a batch: with one row for each example, however many."""
+        made: list[Array] = []
+        for leaf, value in zip(self.leaves, self._flat(element, where), strict=True):
+            place = f"{where()}{leaf.path}"
+            array = as_array(place, value)
+            if array.ndim == 0 or len(array) != len(made[0] if made else array):
+                got = "a single value" if array.ndim == 0 else f"{len(array)}"
+                rows = f"a batch of {len(made[0])} rows, as {self.leaves[0].path or 'the first'} has" if made else "a batch"
+                raise refusal(place, rows, got, "Give all arrays of a batch one length.")
+            rowed = Leaf(leaf.path, (None, *leaf.shape), leaf.dtype, leaf.asked)
+            made.append(_exact(leaf, array, place) if _fits(rowed, array) else self._fitted(rowed, array, where))
+        return made
+
+    def write_rows(self, columns: Sequence[Array], start: int, batch: Any, count: int, where: Callable[[], str]) -> None:
+        """Put a batch of elements, arrays with one row for each, into rows of the columns."""
+        for leaf, column, value in zip(self.leaves, columns, self._flat(batch, where), strict=True):
+            array = as_array(f"{where()}{leaf.path}", value)
+            if array.ndim == 0 or len(array) != count:
+                got = "a single value" if array.ndim == 0 else f"{len(array)}"
+                raise refusal(
+                    f"{where()}{leaf.path}", f"a batch of {count} rows, as its other arrays have", got, "Give all arrays one length."
+                )
+            if leaf.plain and array.dtype == leaf.dtype and array.shape[1:] == leaf.shape:
+                column[start : start + count] = array
+                continue
+            for row in range(count):
+                column[start + row] = self._fitted(leaf, array[row], where)
+
+    def _flat(self, element: Any, where: Callable[[], str]) -> list[Any]:
+        kind = type(element)
+        if kind is tuple and len(self._paths) == len(element) and not any(isinstance(part, (tuple, list, Mapping)) for part in element):
+            flat = list(element)
+            if type(self.structure) is tuple:
+                return flat
+        found = list(parts("", element))
+        if [path for path, _ in found] != self._paths:
+            seen = mapped(lambda _, value: type(value).__name__, element)
+            raise refusal(where(), f"an element like the first, {self}", short(seen, 200), "Give every element the same structure.")
+        return [value for _, value in found]
+
+    def _fitted(self, leaf: Leaf, value: Any, where: Callable[[], str]) -> Any:
+        """A value as its column takes it; refused where that would change it."""
+        place = f"{where()}{leaf.path}"
+        array = as_array(place, value)
+        if not _fits(leaf, array):
+            shape = Leaf("", array.shape, array.dtype)
+            fix = "Give every element one shape, or say in output_signature which lengths vary (None)."
+            raise refusal(place, f"{leaf}", f"{shape}", fix)
+        array = _exact(leaf, array, place)
+        if leaf.even:
+            return array if array.dtype.kind != "O" or array.ndim else array[()]
+        return array
+
+
+def _taken(leaf: Leaf) -> frozenset[type]:
+    """Types of single values that a column of a leaf takes as they are."""
+    if leaf.shape != ():
+        return frozenset()
+    own = {np.dtype(bool): bool, np.dtype(np.int64): int, np.dtype(np.float64): float, TEXT: bytes}.get(leaf.dtype)
+    return frozenset({leaf.dtype.type} if leaf.dtype != TEXT else ()) | frozenset({own} if own else ())
+
+
+def _fits(leaf: Leaf, array: Array) -> bool:
+    return len(array.shape) == len(leaf.shape) and all(want in (None, have) for want, have in zip(leaf.shape, array.shape, strict=True))
+
+
+class _Shown:
+    def __init__(self, leaf: Leaf) -> None:
+        self.leaf = leaf
+
+    def __repr__(self) -> str:
+        return str(self.leaf)
+
+
+def _exact(leaf: Leaf, array: Array, place: str) -> Array:
+    """The array in a leaf's dtype, if no value changes by it."""
+    if (leaf.dtype == TEXT) != (array.dtype.kind == "O"):
+        got = "text" if array.dtype.kind == "O" else f"{array.dtype} {short(array.tolist(), 30)}"
+        raise refusal(place, f"{leaf}", got, "Return one dtype.", TypeError)
+    if leaf.dtype == TEXT or array.dtype == leaf.dtype:
+        return array
+    made: Array
+    floats = array.dtype.kind == "f" and leaf.dtype.kind not in "biu"
+    with np.errstate(all="ignore"):
+        made = array.astype(leaf.dtype)
+        back = made.astype(array.dtype)
+        same = (back == array) | ((array != array) & (back != back))
+        if floats and leaf.asked:
+            same |= np.isfinite(back) & np.isfinite(array)
+    if array.dtype.kind == "c" and leaf.dtype.kind != "c":
+        same = np.zeros(array.shape, bool)
+    if not np.all(same):
+        wrong = array[~same].reshape(-1)[0]
+        fix = f"Return {leaf.dtype}, or name the right dtype in output_signature."
+        raise refusal(place, f"{leaf}", f"{short(wrong.item())} ({array.dtype}), which does not fit", fix)
+    return made

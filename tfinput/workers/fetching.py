@@ -1,0 +1,204 @@
+"""Fetching: batches of elements are asked for ahead of the training step and collected in order, from a thread or from processes.
+
+An open iterator of a dataset is a session; when TensorFlow drops it, what it had asked for is dropped too, and when the last one
+is gone, so are the threads, processes and shared memory, a moment later.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfinput import interrupts
+from tfinput.sources.elements import Array
+from tfinput.workers.job import Job, Part
+
+
+class Ticket:
+    """A batch that was asked for; `last` says whether it ends an epoch."""
+
+    def __init__(self, session: int, parts: list[Part], last: bool) -> None:
+        """Take the parts of the batch."""
+        self.session = session
+        self.parts = parts
+        self.last = last
+        self.columns: Sequence[Array] = ()
+        self.slot: Any = None  # of shared memory that the columns lie in
+        self.rows = 0
+        self.left = len(parts)
+        self.done = threading.Event()
+        self.error: Exception | None = None
+
+    def finish(self) -> None:
+        """One more part is there."""
+        self.left -= 1
+        if self.left == 0:
+            self.done.set()
+
+    def fail(self, error: Exception) -> None:
+        """The batch cannot be had."""
+        self.error = self.error or error
+        self.done.set()
+
+    @property
+    def dropped(self) -> bool:
+        """Whether nobody needs the rest of it any more."""
+        return self.error is not None
+
+
+class Engine(Protocol):
+    """What makes the elements."""
+
+    warnings: list[str]
+
+    def put(self, ticket: Ticket, rows: int) -> None:
+        """Find room for a batch and begin to make it."""
+
+    def renew(self) -> None:
+        """The items have changed; nothing is being made now."""
+
+    def stop(self) -> None:
+        """End at once; everything that is not done fails. Can be begun again."""
+
+    def rest(self) -> None:
+        """Nobody waits for anything now."""
+
+    def described(self) -> str:
+        """Say what is running, for the repr of a feed."""
+
+
+class DroppedError(Exception):
+    """The error of tickets that nobody wants any more."""
+
+
+class _Session:
+    """An open iterator: whether it is in an epoch, and what it asked for beyond the end of that."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.ending = False
+        self.later: list[Ticket] = []
+
+
+class Fetcher:
+    """Asks an engine for batches, for all sessions of a source."""
+
+    def __init__(self, job: Job, engine: Engine, parts: int, seeded: bool, rows: int | None = None) -> None:
+        """Cut each batch into `parts`.
+
+        `seeded` says whether random generators are to be seeded for each element; `rows` is the most rows of items that are batches.
+        """
+        self.job = job
+        self.engine = engine
+        self._parts = parts
+        self._seeded = seeded
+        self._rows = rows
+        self._turns = has_turns(job.items)
+        self._numbers = itertools.count(1)
+        self._sessions: dict[int, _Session] = {}
+        self._tickets: dict[int, Ticket] = {}
+        self._lock = threading.RLock()
+        interrupts.install()
+
+    def session(self) -> Iterator[np.int64]:
+        """Give the number of a new session; the session ends when this generator is closed."""
+        number = next(self._numbers)
+        with self._lock:
+            self._sessions[number] = _Session()
+        interrupts.add(self)
+        try:
+            yield np.int64(number)
+        finally:
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        with self._lock:
+            self._sessions.pop(number, None)
+            mine = [key for key, ticket in self._tickets.items() if ticket.session == number]
+            gone = [self._tickets.pop(key) for key in mine]
+            last = not self._sessions
+        for ticket in gone:
+            ticket.fail(DroppedError())
+        if last:
+            interrupts.remove(self)
+            self.engine.rest()
+
+    def request(self, session: Any, indices: Array, seeds: Array, last: Any) -> Any:
+        """Ask for a batch; returns the number it is collected by."""
+        number = next(self._numbers)
+        wanted = indices.tolist()
+        drawn = [high << 32 | low & 0xFFFFFFFF for high, low in seeds.tolist()] if self._seeded else None
+        step = -(-len(wanted) // self._parts)
+        starts = range(0, len(wanted), step)
+        parts = [Part(wanted[at : at + step], at, drawn[at : at + step] if drawn else None) for at in starts]
+        ticket = Ticket(int(session), parts, bool(last))
+        with self._lock:
+            self._tickets[number] = ticket
+            state = self._sessions.get(ticket.session)
+            if state is None:
+                ticket.fail(DroppedError())
+            elif self._turns and state.ending:
+                state.later.append(ticket)
+            else:
+                self._put(state, ticket)
+        return np.int64(number)
+
+    def _put(self, state: _Session, ticket: Ticket) -> None:
+        if self._turns and not state.begun:
+            state.begun = True
+            self._turn("on_epoch_begin")
+        state.ending = ticket.last
+        self.engine.put(ticket, self._rows or sum(len(part.indices) for part in ticket.parts))
+
+    def collect(self, number: Any) -> Sequence[Array]:
+        """Wait for a batch; raises what made it fail."""
+        ticket = self._tickets[int(number)]
+        ticket.done.wait()
+        with self._lock:
+            self._tickets.pop(int(number), None)
+        while self.engine.warnings:
+            warnings.warn(self.engine.warnings.pop(0), RuntimeWarning, stacklevel=2)
+        if ticket.error is not None:
+            raise ticket.error
+        if self._turns and ticket.last:
+            self._end_epoch(ticket.session)
+        return ticket.columns
+
+    def _end_epoch(self, session: int) -> None:
+        """All items of an epoch are made: let the items turn to the next one, and ask for what waits for that."""
+        with self._lock:
+            state = self._sessions.get(session)
+            if state is None:
+                return
+            self._turn("on_epoch_end")
+            self.engine.renew()
+            state.begun = state.ending = False
+            later, state.later = state.later, []
+            for ticket in later:
+                if state.ending:
+                    state.later.append(ticket)
+                else:
+                    self._put(state, ticket)
+
+    def _turn(self, name: str) -> None:
+        getattr(self.job.items, name, lambda: None)()
+
+    def interrupt(self) -> None:
+        """End all waits: somebody pressed Ctrl-C."""
+        # Without the lock, which a function of the user's may hold for long.
+        for ticket in list(self._tickets.values()):
+            ticket.fail(RuntimeError("tfinput: interrupted."))
+        self._sessions.clear()
+        interrupts.remove(self)
+        self.engine.stop()
+
+
+def has_turns(items: Any) -> bool:
+    """Whether items want to hear of the beginning and the end of epochs, as a `keras.utils.PyDataset` may."""
+    methods = [getattr(type(items), name, None) for name in ("on_epoch_begin", "on_epoch_end")]
+    return any(method is not None and not method.__module__.startswith("keras.") for method in methods)

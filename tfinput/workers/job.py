@@ -1,0 +1,80 @@
+"""A job: which elements are to be made, and how one part of a request is done. Worker processes load this; TensorFlow stays out."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfinput.errors import refusal
+from tfinput.sources.elements import Array, Form
+
+LOAD = -1  # in messages, in place of the number of a part: a job to load, or what became of that
+
+
+@dataclass(frozen=True)
+class Job:
+    """Elements by number: `items[number]`, of one form; where they are `batched`, each is a batch of examples of that form."""
+
+    items: Any
+    form: Form
+    name: str
+    batched: bool = False
+
+    def place(self, index: int) -> str:
+        """How a message calls an element."""
+        return f"{self.name}, item {index}"
+
+    def run(self, part: Part, columns: Sequence[Array], tell: Callable[[int], None]) -> list[Array] | None:
+        """Write the elements of a part into its rows, or return the arrays of a batch; `tell` hears which element is begun."""
+        if self.batched:
+            (index,) = part.indices
+            return self.form.batch(next(self._made(part, tell))[1], lambda: self.place(index))
+        for row, element in self._made(part, tell):
+            self.form.write(columns, part.row + row, element, lambda row=row: self.place(part.indices[row]))  # type: ignore[misc]
+        return None
+
+    def _made(self, part: Part, tell: Callable[[int], None]) -> Iterator[tuple[int, Any]]:
+        """The elements, each with its row: all at once where that is quicker, one by one where each has a seed."""
+        tell(0)
+        if part.seeds is None and hasattr(self.items, "__getitems__"):
+            yield from enumerate(self._many(part.indices))
+            return
+        for row, index in enumerate(part.indices):
+            if part.seeds is not None:
+                seed_all(part.seeds[row])
+            yield row, self.items[index]
+            tell(row + 1)
+
+    def _many(self, indices: list[int]) -> Sequence[Any]:
+        found = self.items.__getitems__(list(indices))
+        if not isinstance(found, (list, tuple)) or len(found) != len(indices):
+            got = f"{len(found)}" if hasattr(found, "__len__") else type(found).__name__
+            raise refusal(f"{self.name}.__getitems__", f"a list of {len(indices)} items", got, "Return one for each index.")
+        return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """Neighbouring rows of a request: the elements to put there, and a seed for each where they are made in worker processes."""
+
+    indices: list[int]
+    row: int
+    seeds: list[int] | None = None
+
+    def rest(self, done: int) -> Part:
+        """The same without the first rows."""
+        return Part(self.indices[done:], self.row + done, self.seeds[done:] if self.seeds is not None else None)
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators of Python, NumPy and (where it is loaded) torch; only in a worker process, which is this library's own."""
+    random.seed(seed)
+    np.random.seed((seed ^ seed >> 32) & 0xFFFFFFFF)  # noqa: NPY002  what the user's code draws from
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed)

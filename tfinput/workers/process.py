@@ -1,0 +1,112 @@
+"""One worker process as its parent sees it, and what it is sent to work with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tfinput.errors import refusal, short
+from tfinput.workers.fetching import Ticket
+from tfinput.workers.job import Job, Part
+from tfinput.workers.slots import unnamed_file
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tfinput.workers.child import main; main(*map(int, sys.argv[1:]))"
+# Libraries that would start a thread for every core in every worker.
+SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class Errand:
+    """A part of a batch on its way through the workers."""
+
+    def __init__(self, ticket: Ticket, part: Part) -> None:
+        """Take the batch and the part of it."""
+        self.ticket = ticket
+        self.part = part
+
+
+class Worker:
+    """A worker process, what it has to do, and when it was last seen to make progress."""
+
+    def __init__(self, place: int, shared: Sequence[int]) -> None:
+        """Start a fresh Python process, which gets a pipe and the descriptors that it shares with its parent."""
+        ours, theirs = socket.socketpair()
+        self.place = place
+        self.stacks = unnamed_file()
+        self.errands: dict[int, Errand] = {}
+        self.loaded = (0, 0)
+        self.ready = False
+        self.seen: tuple[tuple[int, int], float] = ((0, 0), time.monotonic())
+        descriptors = [theirs.fileno(), *shared, self.stacks]
+        environment = {**dict.fromkeys(SINGLE, "1"), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+        command = [sys.executable, "-c", START, PACKAGE, *map(str, [*descriptors, place])]
+        try:
+            self.process = subprocess.Popen(command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL)
+        except OSError as error:
+            os.close(self.stacks)
+            raise refusal("workers", "room for another process", str(error), "Use fewer workers, or workers=0.") from error
+        finally:
+            theirs.close()
+        self.connection = Connection(ours.detach())
+        self.send((sys.path, os.getcwd()))
+
+    def send(self, message: Any) -> None:
+        """Say something; a worker that is gone is found by its silence."""
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self.connection.close()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        os.close(self.stacks)
+
+    def stack(self, ask: bool = False) -> str:
+        """What the worker wrote about where it is, or was when it crashed."""
+        if ask:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(0.2)
+        return os.pread(self.stacks, 1 << 16, 0).decode(errors="replace").strip()
+
+    def cause(self) -> str:
+        """What ended the process."""
+        try:
+            code = self.process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return "its pipe closed"
+        if code >= 0:
+            return f"exit code {code}"
+        return signal.Signals(-code).name + (", often out of memory" if code == -signal.SIGKILL else "")
+
+
+def pickled(job: Job) -> bytes:
+    """The job as worker processes load it; what cannot be pickled is named."""
+    import cloudpickle
+
+    try:
+        made: bytes = cloudpickle.dumps(job)
+    except Exception as error:
+        fix = "Open or make it in __getitem__, once in each process, or use workers=0."
+        raise refusal(f"workers for {job.name}", "data that can be pickled", _culprit(job.items, error), fix, TypeError) from error
+    return made
+
+
+def _culprit(items: Any, error: Exception) -> str:
+    import cloudpickle
+
+    for name, value in getattr(items, "__dict__", {}).items():
+        try:
+            cloudpickle.dumps(value)
+        except Exception as own:
+            return f"its attribute {name!r} ({type(value).__name__}): {short(str(own), 120)}"
+    return short(str(error), 120)
