@@ -30,8 +30,12 @@ HEADS = {
     ],
     "images": ["images to 224 x 224", "tfinput, ms a batch of 32", "x Keras' folder reader", "x by hand"],
     "records": ["TFRecords", "tfinput, µs a batch of 256", "x parsed one by one", "x parsed by batches"],
+    "catalog": ["TensorFlow Datasets", "tfinput, µs a batch of 128", "x `tfds.load`, shuffled"],
+    "generators": ["generators", "tfinput, µs an example", "x `Dataset.from_generator`", "of the generator and `np.stack` alone"],
+    "series": ["windows over series", "tfinput, µs a batch", "x Keras' windows"],
+    "sequences": ["items of 150 KB, two workers", "tfinput, items/s", "x torch", "x Grain", "x Keras' PyDataset", "of two cores"],
     "growth": ["builder's call", "first, s", "again, s", "kept, bytes each"],
-    "tables": ["file to the end of epoch 0", "tfinput, s", "x `make_csv_dataset`", "of Arrow alone"],
+    "tables": ["file to the end of epoch 0", "tfinput, s", "x `make_csv_dataset`", "of Arrow alone", "of Arrow, a copy, a constant"],
     "fit": ["`model.fit`", "tfinput, s", "x `fit(x, y)`", "of one resident batch"],
 }
 
@@ -69,7 +73,7 @@ def _fit(case: Case) -> list[str]:
 
 
 def _tables(case: Case) -> list[str]:
-    return [f"{_median(case, 'tfinput'):.2f}", _ratio(case, "make_csv"), _ratio(case, "arrow")]
+    return [f"{_median(case, 'tfinput'):.2f}", *(_ratio(case, name) for name in ("make_csv", "arrow", "least"))]
 
 
 def _images(case: Case) -> list[str]:
@@ -80,6 +84,23 @@ def _records(case: Case) -> list[str]:
     return [f"{_median(case, 'tfinput') / -(-case['rows'] // 256) * 1e6:.0f}", _ratio(case, "one_by_one"), _ratio(case, "batches")]
 
 
+def _catalog(case: Case) -> list[str]:
+    return [f"{_median(case, 'tfinput') / -(-case['rows'] // 128) * 1e6:.0f}", _ratio(case, "load")]
+
+
+def _generators(case: Case) -> list[str]:
+    return [f"{_median(case, 'tfinput') / case['rows'] * 1e6:.1f}", _ratio(case, "tensorflow"), _ratio(case, "stacked")]
+
+
+def _series(case: Case) -> list[str]:
+    return [f"{_median(case, 'tfinput') / case['steps'] * 1e6:.0f}", _ratio(case, "keras")]
+
+
+def _sequences(case: Case) -> list[str]:
+    made = (case["rows"] // case["batch"] - 2) * case["batch"]
+    return [f"{made / _median(case, 'tfinput'):.0f}", *(_ratio(case, name) for name in ("torch", "grain", "keras", "limit"))]
+
+
 def _growth(case: Case) -> list[str]:
     return [f"{_median(case, 'first'):.2f}", f"{_median(case, 'again'):.2f}", f"{_median(case, 'bytes'):.0f}"]
 
@@ -87,6 +108,10 @@ def _growth(case: Case) -> list[str]:
 CELLS: dict[str, Callable[[Case], list[str]]] = {
     "images": _images,
     "records": _records,
+    "series": _series,
+    "catalog": _catalog,
+    "generators": _generators,
+    "sequences": _sequences,
     "growth": _growth,
     "tables": _tables,
     "arrays": _arrays,
@@ -165,6 +190,8 @@ def targets(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
         if name in cases(section):
             value = cases(section)[name]["ratios"][ratio]["median"]
             add(f"{text}: {least}", value, value >= least)
+    if cases("series"):
+        add("Keras' windows over series, every case: 3.0", worst("series", "keras"), worst("series", "keras") >= 3)
     for name, case in cases("memory").items():
         extra = case["extra"]
         add(f"extra memory, {name}: at most 1.05", extra["tfinput"]["peak"], extra["tfinput"]["peak"] <= 1.05)
@@ -183,6 +210,21 @@ OF_FILES = [
     ("`make_csv_dataset`, CSV 100,000 x 20", "tables", "CSV, 100,000 x 20", "make_csv", 6.0),
     ("TFRecords parsed one by one", "records", "TFRecord, 16 floats", "one_by_one", 2.5),
     ("TFRecords parsed by batches", "records", "TFRecord, 16 floats", "batches", 1.0),
+    ("`tfds.load`, shuffled, PNG", "catalog", "TFRecord, 28 x 28 PNG", "load", 1.0),
+    ("`tfds.load`, shuffled, floats", "catalog", "TFRecord, 16 floats", "load", 1.0),
+    ("`Dataset.from_generator`, 20 floats, batches of 32", "generators", "20 floats, B=32", "tensorflow", 15.0),
+    ("`Dataset.from_generator`, 20 floats, batches of 128", "generators", "20 floats, B=128", "tensorflow", 40.0),
+    ("the generator and `np.stack` alone, 3 KB", "generators", "3 KB, B=128", "stacked", 0.7),
+    *(
+        (f"{text}, items of 150 KB, batches of {batch}", "sequences", f"no work, B={batch}", peer, least)
+        for text, peer, least in (
+            ("torch's `DataLoader`", "torch", 1.5),
+            ("Grain's `mp_prefetch`", "grain", 3.0),
+            ("Keras' `PyDataset`", "keras", 2.0),
+        )
+        for batch in (32, 128)
+    ),
+    *((f"two cores, items of 1 ms, batches of {batch}", "sequences", f"1 ms, B={batch}", "limit", 0.9) for batch in (32, 128)),
     ("Arrow alone, Parquet", "tables", "Parquet, 1,000,000 x 20", "arrow", 0.5),
 ]
 

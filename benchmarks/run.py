@@ -6,13 +6,17 @@ import argparse
 from pathlib import Path
 
 import arrays
+import catalog
 import fit
+import generators
 import growth
 import harness
 import images
 import memory
 import records
 import report
+import sequences
+import series
 import start
 import tables
 
@@ -24,6 +28,10 @@ PARTS = {
     "images": images.main,
     "tables": tables.main,
     "records": records.main,
+    "series": series.main,
+    "catalog": catalog.main,
+    "generators": generators.main,
+    "sequences": sequences.main,
     "growth": growth.main,
 }
 

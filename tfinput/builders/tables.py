@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,10 +38,11 @@ class Asked:
     fill: Any
     in_memory: bool | None
     verbose: bool
+    fields: dict[str, Field] | None = None
 
     def again(self, first: tabular.Rows) -> Asked:
         """The same of other files: what was settled for the first ones."""
-        return dataclasses.replace(self, columns=first.chosen.features, verbose=False)
+        return dataclasses.replace(self, columns=first.chosen.features, verbose=False, fields=first.pieces.fields)
 
     def roles(self, source: str, names: Sequence[str], index: Sequence[str]) -> roles.Roles:
         """Settle which columns play which part; an index that pandas wrote beside the columns is no feature unless asked for."""
@@ -58,13 +60,14 @@ class Asked:
         """Whether to read it all at once."""
         return nbytes <= SHARE * tabular.free_bytes() if self.in_memory is None else self.in_memory
 
-    def told(self, made: Source, rows: tabular.Rows) -> Source:
-        """The source, after saying what was found."""
+    def opened(self, rows: tabular.Rows, fits: bool) -> Opened:
+        """The source of some rows, after saying what was found."""
+        made = tabular.in_memory(rows) if fits else tablestreams.streamed(rows)
         if self.verbose:
             files = len(rows.pieces.paths)
             streamed = "" if made.stream is None else ", read while training"
             print(f"Found {made.size:,} rows of {len(rows.chosen.names)} columns in {files} file{'s' * (files > 1)}{streamed}.")
-        return made
+        return made, rows
 
 
 @options.common_options
@@ -132,10 +135,7 @@ def from_csv(
     if not isinstance(delimiter, str) or len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
         raise refusal("delimiter", "one ASCII character", short(delimiter), "Pass for example delimiter=';'.")
     asked = Asked(label, weight, columns, as_matrix, fill, _choice(in_memory), verbose)
-    made, first = _csv(subject, asked, delimiter, "csv", None)
-    others = _others(known, lambda other, name: _csv(other, asked.again(first), delimiter, name, first.pieces.fields))
-    made, others = _encoded(made, label_mode, others)
-    return assembly.build(made, known, *others)
+    return _feed(functools.partial(_csv, delimiter), "csv", subject, asked, label_mode, known)
 
 
 @options.common_options
@@ -193,10 +193,7 @@ def from_parquet(
     """
     known = options.known(dict(given), from_parquet)
     asked = Asked(label, weight, columns, as_matrix, fill, _choice(in_memory), verbose)
-    made, first = _parquet(subject, asked, "parquet")
-    others = _others(known, lambda other, name: _parquet(other, asked.again(first), name))
-    made, others = _encoded(made, label_mode, others)
-    return assembly.build(made, known, *others)
+    return _feed(_parquet, "parquet", subject, asked, label_mode, known)
 
 
 def _choice(in_memory: Any) -> bool | None:
@@ -205,21 +202,19 @@ def _choice(in_memory: Any) -> bool | None:
     return None if in_memory is None else bool(in_memory)
 
 
-def _others(known: dict[str, Any], read: Callable[[Any, str], Opened]) -> list[Source | None]:
-    """The validation and test examples that are given by themselves."""
-    return [None if known[name] is None else read(known[name], name)[0] for name in ("validation_data", "test_data")]
-
-
-def _encoded(made: Source, mode: Any, others: list[Source | None]) -> tuple[Source, list[Source | None]]:
-    """Text labels as class numbers; those of validation and test examples mean what the training ones do."""
+def _feed(read: Callable[[str, Any, Asked], Opened], name: str, subject: Any, asked: Asked, mode: Any, known: dict[str, Any]) -> feed.Feed:
+    """The feed of a subject, with the validation and test examples that are given by themselves."""
     subjects.one_of("label_mode", mode, ("int", None))
-    if mode is None:
-        return made, others
-    made = encoded(made, None)
-    return made, [other and encoded(other, made.class_names) for other in others]
+    made, first = read(name, subject, asked)
+    given = ("validation_data", "test_data")
+    others = [None if known[each] is None else read(each, known[each], asked.again(first))[0] for each in given]
+    if mode == "int":
+        made = encoded(made, None)
+        others = [other and encoded(other, made.class_names) for other in others]
+    return assembly.build(made, known, *others)
 
 
-def _csv(subject: Any, asked: Asked, delimiter: str, name: str, like: dict[str, Field] | None) -> Opened:
+def _csv(delimiter: str, name: str, subject: Any, asked: Asked) -> Opened:
     files = [csvfiles.csv_file(path, delimiter) for path in _paths(name, subject, ())]
     first = files[0]
     for file in files[1:]:
@@ -233,12 +228,12 @@ def _csv(subject: Any, asked: Asked, delimiter: str, name: str, like: dict[str, 
         raise refusal(first.path, "a name for each column", got, "Name it, or pass columns=[...].")
     nbytes = sum(file.state[0] * (UNZIPPED if file.zipped else UNFOLDED) for file in files)
     fits = asked.fits(nbytes)
-    types = None if like is None else {each: like[each].type for each in chosen.names}
-    rows = tabular.Rows(csvtable.CsvTable(name, files, chosen.names, asked.fill, types, fits), chosen)
-    return asked.told(tabular.in_memory(rows) if fits else tablestreams.streamed(rows), rows), rows
+    types = None if asked.fields is None else {each: asked.fields[each].type for each in chosen.names}
+    table = csvtable.CsvTable(name, files, chosen.names, asked.fill, types, fits)
+    return asked.opened(tabular.Rows(table, chosen), fits)
 
 
-def _parquet(subject: Any, asked: Asked, name: str) -> Opened:
+def _parquet(name: str, subject: Any, asked: Asked) -> Opened:
     files = [parquet.parquet_file(path) for path in _paths(name, subject, PARQUET)]
     first = files[0]
     names = first.schema.names
@@ -250,8 +245,7 @@ def _parquet(subject: Any, asked: Asked, name: str) -> Opened:
             got, fix = _difference(there, names)
             raise refusal(file.path, f"the columns of {first.path}", got, fix)
     table = parquet.ParquetTable(name, files, chosen.names, asked.fill)
-    rows = tabular.Rows(table, chosen)
-    return asked.told(tabular.in_memory(rows) if asked.fits(table.nbytes) else tablestreams.streamed(rows), rows), rows
+    return asked.opened(tabular.Rows(table, chosen), asked.fits(table.nbytes))
 
 
 def _difference(names: Sequence[str], first: Sequence[str]) -> tuple[str, str]:

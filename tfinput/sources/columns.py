@@ -135,32 +135,17 @@ def values(column: Any, made: Field, where: Where) -> Array:
         return values(column.flatten(), inner, lambda row: where(row // width)).reshape(-1, *made.shape)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if column.null_count:
-        if made.fill is None:
-            raise _missing(column, made, where, f"Pass fill={{{made.name!r}: value}} or drop those rows.")
-        if made.text:
-            column = column.cast(pa.large_binary())
-        elif not pa.types.is_null(column.type):
-            column = pc.fill_null(column, pa.scalar(made.fill, column.type))
-        else:
-            column = pa.repeat(pa.scalar(made.fill, made.type), len(column))
+    if column.null_count and made.fill is None:
+        raise _missing(column, made, where, f"Pass fill={{{made.name!r}: value}} or drop those rows.")
     if made.text:
-        return _texts(column, made)
+        column = column.cast(pa.large_binary())
+    elif pa.types.is_null(column.type):
+        column = column.cast(made.type)
+    if column.null_count:
+        column = pc.fill_null(column, pa.scalar(made.fill, column.type))
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.int64())
     return np.asarray(column.to_numpy(zero_copy_only=False)).astype(made.dtype, copy=False)
-
-
-def _texts(column: Any, made: Field) -> Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_fixed_size_binary(column.type):
-        column = column.cast(pa.binary())
-    column = column.cast(pa.large_binary())
-    if column.null_count:
-        column = pc.fill_null(column, pa.scalar(made.fill, pa.large_binary()))
-    return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
 def _missing(column: Any, made: Field, where: Where, fix: str) -> Exception:

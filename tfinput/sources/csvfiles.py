@@ -20,6 +20,7 @@ LONGEST_RECORD = 256 << 20
 BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
 UTF8 = "Save the file as UTF-8."
+CHANGED = "It changed while it was in use: leave it alone, and build the feed again."
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,7 @@ class CsvFile:
 
     def open(self) -> Any:
         """The file as it unpacks, if it is still the same."""
-        if (now := state_of(self.path)) != self.state:
-            got = f"{now[0]} bytes, written later" if now[0] >= 0 else "no file there"
-            raise refusal(self.path, f"the file as it was, {self.state[0]} bytes", got, CHANGED, FileError)
+        unchanged(self.path, self.state)
         return gzip.open(self.path, "rb") if self.zipped else open(self.path, "rb")
 
     def read(self, start: int, stop: int) -> bytes:
@@ -90,9 +89,6 @@ class CsvFile:
             raise refusal(where, "a closing quote", "none for the one that opens a field there", fix, FileError) from None
 
 
-CHANGED = "It changed while it was in use: leave it alone, and build the feed again."
-
-
 def state_of(path: str) -> tuple[int, int]:
     """Size and time of a file, which tell whether it changed."""
     try:
@@ -100,6 +96,14 @@ def state_of(path: str) -> tuple[int, int]:
     except OSError:
         return -1, 0
     return status.st_size, status.st_mtime_ns
+
+
+def unchanged(path: str, state: tuple[int, int]) -> None:
+    """Refuse a file that is no longer what it was when the feed was built."""
+    now, time = state_of(path)
+    if (now, time) != state:
+        got = f"{now} bytes, written later" if now >= 0 else "no file there"
+        raise refusal(path, f"the file as it was, {state[0]} bytes", got, CHANGED, FileError)
 
 
 def _whole(path: str, read: Callable[[], Any]) -> Any:

@@ -34,6 +34,19 @@ KINDS = {"int64": "a whole number (int64)", "double": "a number", "bool": "true 
 
 
 @dataclass(frozen=True)
+class Text:
+    """Neighbouring records of a file: where they begin, and their bytes."""
+
+    file: CsvFile
+    start: int
+    data: bytes
+
+    def where(self, row: int) -> str:
+        """The file and line in which a record begins."""
+        return f"{self.file.path} line {self.file.line(self.start + int(csvscan.records(self.data, self.file.delimiter)[0][row]))}"
+
+
+@dataclass(frozen=True)
 class Piece:
     """Neighbouring records of a file, with the types that they have by themselves."""
 
@@ -44,6 +57,10 @@ class Piece:
     types: dict[str, Any]
     missing: frozenset[str]
     large: frozenset[str]
+
+    def text(self) -> Text:
+        """Its bytes, read again."""
+        return Text(self.file, self.start, self.file.read(self.start, self.stop))
 
 
 class CsvTable:
@@ -56,34 +73,30 @@ class CsvTable:
         self.counts = [piece.rows for piece in self.pieces]
         if not self.pieces:
             raise refusal(self.paths[0], "at least one record", "none below the header", "Check the file.")
-        settled = types or {each: common_type([piece.types[each] for piece in self.pieces]) for each in names}
+        settled = types or {each: _common_type([piece.types[each] for piece in self.pieces]) for each in names}
         self.fields: dict[str, Field] = {each: field(self.paths[0], each, settled[each], fill) for each in names}
-        self.types = {each: self.fields[each].type for each in names}
         self.suspects = [number for number, piece in enumerate(self.pieces) if self._suspect(piece)]
 
     def table(self, piece: int, names: Sequence[str]) -> Any:
         """Some columns of a piece, each of its type over all pieces."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         found, kept = self.pieces[piece], self._kept.pop(piece, None)
-        fresh = [name for name in names if kept is None or kept.schema.field(name).type != self.types[name]]
-        if fresh:
-            data = found.file.read(found.start, found.stop)
-            parsed = _parsed(found.file, found.start, data, {name: self.types[name] for name in fresh})
+        types = {name: self.fields[name].type for name in names}
+        fresh = {name: kind for name, kind in types.items() if kept is None or kept.schema.field(name).type != kind}
+        parsed: Any = _parsed(found.text(), fresh) if fresh else None
         made = {name: (parsed if name in fresh else kept).column(name) for name in names}
         for name in names:
-            if name in found.large and str(self.types[name]) == "double":
+            if name in found.large and str(types[name]) == "double":
                 self._refuse_rounded(piece, name, made[name])
             if self.fields[name].text and self.fields[name].fill is not None:
                 made[name] = pc.if_else(pc.equal(made[name], ""), None, made[name])
-        import pyarrow as pa
-
         return pa.table(made)
 
     def where(self, piece: int, row: int) -> str:
         """The file and line in which a record begins."""
-        found = self.pieces[piece]
-        return _line_of(found.file, found.start, found.file.read(found.start, found.stop), row)
+        return self.pieces[piece].text().where(row)
 
     def _found(self, files: Sequence[CsvFile], names: Sequence[str], types: Mapping[str, Any] | None, keep: bool) -> list[Piece]:
         pieces: list[Piece] = []
@@ -91,13 +104,14 @@ class CsvTable:
         with tqdm(total=total, unit="B", unit_scale=True, desc=f"tfinput: reading {self.name}", delay=2, leave=False) as bar:
             for file in files:
                 for start, data in file.pieces():
-                    table = _parsed(file, start, data, types or dict.fromkeys(names))
+                    text = Text(file, start, data)
+                    table = _parsed(text, types or dict.fromkeys(names))
                     bar.update(len(data))
                     if table.num_rows == 0:
                         continue
                     if keep:
                         self._kept[len(pieces)] = table
-                    pieces.append(_piece(file, start, data, table))
+                    pieces.append(_piece(text, table))
         return pieces
 
     def _suspect(self, piece: Piece) -> bool:
@@ -108,20 +122,18 @@ class CsvTable:
         """Refuse whole numbers and overflows that float64 would change without a word."""
         import pyarrow as pa
 
-        found = self.pieces[piece]
-        texts = _parsed(found.file, found.start, found.file.read(found.start, found.stop), {name: pa.binary()}).column(name)
-        numbers = column.to_numpy()
+        found, numbers = self.pieces[piece].text(), column.to_numpy()
+        texts = _parsed(found, {name: pa.binary()}).column(name)
         for row in np.flatnonzero(np.abs(numbers) >= EXACT).tolist():
             text = texts[row].as_py()
             exact = INFINITE.fullmatch(text) if np.isinf(numbers[row]) else not WHOLE.fullmatch(text) or int(text) == int(numbers[row])
             if not exact:
                 fix = "Leave the column out with columns=[...], or write it so that it is text."
-                raise refusal(
-                    f"{self.where(piece, row)}, column {name!r}", "a number that int64 or float64 holds", short(text.decode()), fix
-                )
+                expected = "a number that int64 or float64 holds"
+                raise refusal(f"{found.where(row)}, column {name!r}", expected, short(text.decode()), fix)
 
 
-def common_type(types: Sequence[Any]) -> Any:
+def _common_type(types: Sequence[Any]) -> Any:
     """The type that holds the values of several pieces of a column."""
     import pyarrow as pa
 
@@ -131,7 +143,7 @@ def common_type(types: Sequence[Any]) -> Any:
     return pa.bool_() if kinds == {"bool"} else pa.string()
 
 
-def _piece(file: CsvFile, start: int, data: bytes, table: Any) -> Piece:
+def _piece(text: Text, table: Any) -> Piece:
     import pyarrow.compute as pc
 
     types = {each.name: each.type for each in table.schema}
@@ -144,44 +156,33 @@ def _piece(file: CsvFile, start: int, data: bytes, table: Any) -> Piece:
                 large.add(name)
         elif str(kind) == "binary":
             rows = enumerate(table.column(name).to_pylist())
-            bad, text = next((row, text) for row, text in rows if not _is_utf8(text))
-            raise refusal(f"{_line_of(file, start, data, bad)}, column {name!r}", "text in UTF-8", short(text), UTF8, FileError)
-    return Piece(file, start, start + len(data), table.num_rows, types, missing, frozenset(large))
+            bad, value = next((row, value) for row, value in rows if value.decode(errors="ignore").encode() != value)
+            raise refusal(f"{text.where(bad)}, column {name!r}", "text in UTF-8", short(value), UTF8, FileError)
+    return Piece(text.file, text.start, text.start + len(text.data), table.num_rows, types, missing, frozenset(large))
 
 
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _line_of(file: CsvFile, start: int, data: bytes, row: int) -> str:
-    return f"{file.path} line {file.line(start + int(csvscan.records(data, file.delimiter)[0][row]))}"
-
-
-def _parsed(file: CsvFile, start: int, data: bytes, types: Mapping[str, Any]) -> Any:
+def _parsed(text: Text, types: Mapping[str, Any]) -> Any:
     """Columns of some records as a table; a type of None is found out."""
     import pyarrow as pa
 
     try:
-        return _read(file, data, types)
-    except pa.ArrowInvalid as error:
-        return _read_slowly(file, start, data, types, error)
+        return _read(text, types)
+    except pa.ArrowInvalid:
+        return _read_slowly(text, types)
 
 
-def _read(file: CsvFile, data: bytes, types: Mapping[str, Any], **careful: Any) -> Any:
+def _read(text: Text, types: Mapping[str, Any], on_ragged: Any = None) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
+    data = text.data
     if not data.strip(b"\r\n"):
         return pa.table({name: pa.nulls(0) for name in types})
-    block = min(len(data), LARGEST_BLOCK) if careful else BLOCK
+    block = min(len(data), LARGEST_BLOCK) if on_ragged else BLOCK
     return csv.read_csv(
         pa.BufferReader(data),
-        csv.ReadOptions(use_threads=not careful, block_size=max(block, 1), column_names=file.names),
-        csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=b'"' in data, **careful),
+        csv.ReadOptions(use_threads=not on_ragged, block_size=max(block, 1), column_names=text.file.names),
+        csv.ParseOptions(delimiter=text.file.delimiter, newlines_in_values=b'"' in data, invalid_row_handler=on_ragged),
         csv.ConvertOptions(
             column_types={name: kind for name, kind in types.items() if kind is not None},
             include_columns=list(types),
@@ -192,7 +193,7 @@ def _read(file: CsvFile, data: bytes, types: Mapping[str, Any], **careful: Any) 
     )
 
 
-def _read_slowly(file: CsvFile, start: int, data: bytes, types: Mapping[str, Any], error: Exception) -> Any:
+def _read_slowly(text: Text, types: Mapping[str, Any]) -> Any:
     """The same in one go, which takes records of any length; an error is told with its line and column."""
     import pyarrow as pa
 
@@ -203,23 +204,27 @@ def _read_slowly(file: CsvFile, start: int, data: bytes, types: Mapping[str, Any
         return "error"
 
     try:
-        return _read(file, data, types, invalid_row_handler=ragged)
-    except pa.ArrowInvalid as again:
-        error = again
-    if rows:
-        where = _line_of(file, start, data, rows[0].number - 1)
-        fix = "Check the line: quote a field that holds the delimiter, or pass delimiter=."
-        raise refusal(
-            where, f"{rows[0].expected_columns} fields", f"{rows[0].actual_columns}: {short(rows[0].text)}", fix, FileError
-        ) from error
-    for name, kind in types.items():
-        try:
-            _read(file, data, {name: kind}, invalid_row_handler=ragged)
-        except pa.ArrowInvalid as told:
-            row = re.search(r"Row #(\d+)", str(told))
-            value = re.search(r"invalid value '(.*)'", str(told), re.DOTALL)
-            where = _line_of(file, start, data, int(row[1]) - 1) if row else file.path
-            fix = "Correct it, or leave the column out with columns=[...]."
-            expected = KINDS.get(str(kind), str(kind))
-            raise refusal(f"{where}, column {name!r}", expected, short(value[1]) if value else short(str(told)), fix) from error
-    raise refusal(file.path, "records that can be read", short(str(error), 200), "Check the file.", FileError) from error
+        return _read(text, types, ragged)
+    except pa.ArrowInvalid as error:
+        if rows:
+            expected, got = f"{rows[0].expected_columns} fields", f"{rows[0].actual_columns}: {short(rows[0].text)}"
+            fix = "Check the line: quote a field that holds the delimiter, or pass delimiter=."
+            raise refusal(text.where(rows[0].number - 1), expected, got, fix, FileError) from error
+        for name, kind in types.items():
+            _refuse_value(text, name, kind, ragged)
+        raise refusal(text.file.path, "records that can be read", short(str(error), 200), "Check the file.", FileError) from error
+
+
+def _refuse_value(text: Text, name: str, kind: Any, on_ragged: Any) -> None:
+    """Tell the first value of a column that is not of its type, if there is one."""
+    import pyarrow as pa
+
+    try:
+        _read(text, {name: kind}, on_ragged)
+    except pa.ArrowInvalid as error:
+        row = re.search(r"Row #(\d+)", str(error))
+        value = re.search(r"invalid value '(.*)'", str(error), re.DOTALL)
+        where = text.where(int(row[1]) - 1) if row else text.file.path
+        fix = "Correct it, or leave the column out with columns=[...]."
+        expected = KINDS.get(str(kind), str(kind))
+        raise refusal(f"{where}, column {name!r}", expected, short(value[1] if value else str(error)), fix) from error

@@ -11,7 +11,7 @@ from typing import Any
 
 from tfinput.errors import FileError, refusal, short
 from tfinput.sources.columns import Field, field
-from tfinput.sources.csvfiles import CHANGED, state_of
+from tfinput.sources.csvfiles import state_of, unchanged
 
 PIECE = 8 << 20
 BROKEN = "Copy or write it again."
@@ -28,9 +28,7 @@ class ParquetFile:
 
     def read(self, groups: Sequence[int], names: Sequence[str]) -> Any:
         """Some columns of some row groups as an Arrow table."""
-        if (now := state_of(self.path)) != self.state:
-            got = f"{now[0]} bytes, written later" if now[0] >= 0 else "no file there"
-            raise refusal(self.path, f"the file as it was, {self.state[0]} bytes", got, CHANGED, FileError)
+        unchanged(self.path, self.state)
         with _opened(self.path, self.metadata) as file:
             return _sound(self.path, lambda: file.read_row_groups(list(groups), columns=list(names)))
 

@@ -13,7 +13,7 @@ from tfinput.callback import weakly
 from tfinput.source import Source, Stream
 from tfinput.sources.columns import Array
 from tfinput.sources.leaves import file_identity
-from tfinput.sources.tabular import Rows, locator, progress
+from tfinput.sources.tabular import Rows, column, locator, progress
 
 LEAST_WINDOW = 1 << 10
 WINDOW_PIECES = 4
@@ -64,11 +64,11 @@ def streamed(rows: Rows) -> Source:
         return tf.data.Dataset.range(tf.constant(chunks.numbers)[piece]).map(chunk)
 
     def labels() -> Array | None:
-        name = rows.chosen.label
-        return np.concatenate([rows.column(piece, name) for piece in range(len(rows.pieces.counts))]) if isinstance(name, str) else None
+        name, pieces = rows.chosen.label, rows.pieces
+        return np.concatenate([column(pieces, each, name) for each in range(len(pieces.counts))]) if isinstance(name, str) else None
 
     def fingerprint() -> str:
-        digest = hashlib.blake2b(repr((rows.parts, rows.pieces.fields)).encode(), digest_size=16)
+        digest = hashlib.blake2b(repr((rows.element, rows.pieces.fields)).encode(), digest_size=16)
         for path in rows.pieces.paths:
             digest.update(file_identity(path))
         return digest.hexdigest()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from tfinput.errors import refusal, short
 from tfinput.source import Source
 from tfinput.sources import arrays
-from tfinput.sources.columns import Array, Field, values
+from tfinput.sources.columns import Array, Field, Where, values
 from tfinput.sources.leaves import Leaf, memory_leaf
 from tfinput.sources.memory import TensorRows, aligned
 from tfinput.sources.roles import Roles
@@ -52,28 +52,13 @@ class Pieces(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """One tensor of an example, and the columns it is made of."""
+    """A tensor and the columns it is made of: one, or single numbers of several that lie side by side (`wide`)."""
 
     path: str
     names: tuple[str, ...]
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    matrix: bool = False
-
-    @property
-    def spec(self) -> Any:
-        """One example's tensor."""
-        return tf.TensorSpec(self.shape, tf.string if self.dtype.kind == "O" else tf.as_dtype(self.dtype))
-
-
-@dataclass(frozen=True)
-class Store:
-    """Parts that are kept as one array: single numbers of one dtype lie side by side, so that one look-up finds a whole row."""
-
-    parts: tuple[int, ...]
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    path: str
+    wide: bool = False
 
     @property
     def spec(self) -> Any:
@@ -82,15 +67,22 @@ class Store:
 
 
 class Rows:
-    """The rows of a table as the tensors of examples."""
+    """The rows of a table as the tensors of examples.
+
+    Attributes:
+        element: the parts of an example, as a nest.
+        stores: what they are kept as: single numbers of one dtype side by side, so that one look-up finds a whole row.
+        places: the parts that each of the stores holds, by their places in the nest.
+
+    """
 
     def __init__(self, pieces: Pieces, chosen: Roles) -> None:
         self.pieces = pieces
         self.chosen = chosen
         self.element = _element(pieces, chosen)
-        self.parts: list[Part] = tf.nest.flatten(self.element)
-        self.stores = _stores(self.parts)
-
+        parts: list[Part] = tf.nest.flatten(self.element)
+        self.places = _alike(parts)
+        self.stores = [_joined([parts[place] for place in places]) for places in self.places]
         self.row_bytes = sum((16 if each.dtype.kind == "O" else each.dtype.itemsize) * math.prod(each.shape) for each in self.stores)
 
     @property
@@ -102,52 +94,54 @@ class Rows:
         """All columns of a piece."""
         return self.pieces.table(piece, self.chosen.names)
 
-    def arrays(self, piece: int, table: Any, start: int = 0, count: int | None = None) -> list[Array]:
-        """Some rows of a piece, as they are stored."""
-        table = table.slice(start, count)
+    def fill(self, stores: Sequence[Array], piece: int, table: Any, start: int) -> None:
+        """Write the rows of a piece from one on, as many as there is room for, where they are stored."""
+        table = table.slice(start, len(stores[0]))
 
         def where(row: int) -> str:
             return self.pieces.where(piece, start + row)
 
-        def array(part: Part) -> Array:
-            found = [values(table.column(name), self.pieces.fields[name], where) for name in part.names]
-            return _matrix(part, found, where) if part.matrix else found[0]
+        for store, whole in zip(self.stores, stores, strict=True):
+            for place, name in enumerate(store.names):
+                found = values(table.column(name), self.pieces.fields[name], where)
+                if found.dtype != store.dtype and not holds(store.dtype, found):
+                    raise _inexact(name, found, store.dtype, where)
+                (whole[:, place] if store.wide else whole)[...] = found
 
-        return [_side_by_side([array(self.parts[each]) for each in store.parts]) for store in self.stores]
-
-    def column(self, piece: int, name: str) -> Array:
-        """One column of a piece's rows."""
-        return values(self.pieces.table(piece, [name]).column(name), self.pieces.fields[name], lambda row: self.pieces.where(piece, row))
+    def arrays(self, piece: int, table: Any, start: int = 0, count: int | None = None) -> list[Array]:
+        """Some rows of a piece, as they are stored."""
+        left = table.num_rows - start
+        made = [_empty((min(left, count or left), *store.shape), store.dtype) for store in self.stores]
+        self.fill(made, piece, table, start)
+        return made
 
     def examples(self, stored: Any) -> Any:
         """Examples of what is stored for them; in a graph."""
-        flat: list[Any] = [None] * len(self.parts)
-        for store, rows in zip(self.stores, stored, strict=True):
-            for place, part in zip(store.parts, tf.unstack(rows, len(store.parts), 1) if len(store.parts) > 1 else [rows], strict=True):
-                flat[place] = part
-        return tf.nest.pack_sequence_as(self.element, flat)
+        flat: dict[int, Any] = {}
+        for places, rows in zip(self.places, stored, strict=True):
+            flat |= zip(places, tf.unstack(rows, len(places), 1) if len(places) > 1 else [rows], strict=True)
+        return tf.nest.pack_sequence_as(self.element, [flat[place] for place in range(len(flat))])
 
 
-def _stores(parts: Sequence[Part]) -> list[Store]:
+def _alike(parts: Sequence[Part]) -> list[list[int]]:
+    """The places of parts that are stored together: single numbers of one dtype, and each of the others by itself."""
     together: dict[Any, list[int]] = {}
     for place, part in enumerate(parts):
         single = part.dtype.kind != "O" and part.shape == ()
         together.setdefault(part.dtype if single else place, []).append(place)
-    made = []
-    for places in together.values():
-        first = parts[places[0]]
-        shape = (len(places),) if len(places) > 1 else first.shape
-        made.append(Store(tuple(places), first.dtype, shape, ", ".join(parts[each].path for each in places)))
-    return made
+    return list(together.values())
 
 
-def _side_by_side(columns: Sequence[Array]) -> Array:
-    if len(columns) == 1:
-        return columns[0]
-    made = np.empty((len(columns[0]), len(columns)), columns[0].dtype)
-    for place, column in enumerate(columns):
-        made[:, place] = column
-    return made
+def _joined(parts: Sequence[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    names = tuple(part.names[0] for part in parts)
+    return Part(", ".join(part.path for part in parts), names, parts[0].dtype, (len(parts),), wide=True)
+
+
+def column(pieces: Pieces, piece: int, name: str) -> Array:
+    """One column of a piece's rows."""
+    return values(pieces.table(piece, [name]).column(name), pieces.fields[name], lambda row: pieces.where(piece, row))
 
 
 def _element(pieces: Pieces, chosen: Roles) -> Any:
@@ -158,7 +152,7 @@ def _element(pieces: Pieces, chosen: Roles) -> Any:
     said = "" if pieces.name in ("csv", "parquet") else f"{pieces.name} "
     x: Any = {name: part(f"{said}x[{name!r}]", name) for name in chosen.features}
     if chosen.matrix:
-        x = Part(f"{said}x", chosen.features, _common(pieces, chosen.features), (len(chosen.features),), matrix=True)
+        x = Part(f"{said}x", chosen.features, _common(pieces, chosen.features), (len(chosen.features),), wide=True)
     if chosen.label is None:
         return x
     several = isinstance(chosen.label, tuple)
@@ -185,7 +179,7 @@ def _common(pieces: Pieces, names: Sequence[str]) -> np.dtype[Any]:
 def _first_text(pieces: Pieces, name: str) -> str:
     """The first value of a text column that is no number, which often is the one that made it text."""
     for piece in range(len(pieces.counts)):
-        for row, text in enumerate(values(pieces.table(piece, [name]).column(name), pieces.fields[name], lambda _: "")):
+        for row, text in enumerate(column(pieces, piece, name)):
             try:
                 float(text)
             except ValueError:
@@ -193,16 +187,10 @@ def _first_text(pieces: Pieces, name: str) -> str:
     return "text"
 
 
-def _matrix(part: Part, columns: Sequence[Array], where: Callable[[int], str]) -> Array:
-    for name, rows in zip(part.names, columns, strict=True):
-        if rows.dtype != part.dtype and not holds(part.dtype, rows):
-            bad = next(row for row in range(len(rows)) if not holds(part.dtype, rows[row : row + 1]))
-            fix = "Leave the column out with columns=[...], or use as_matrix=False."
-            raise refusal(f"{where(bad)}, column {name!r}", f"a value that {part.dtype} holds exactly", f"{rows[bad]}", fix)
-    made = np.empty((len(columns[0]), *part.shape), part.dtype)
-    for place, rows in enumerate(columns):
-        made[:, place] = rows
-    return made
+def _inexact(name: str, found: Array, dtype: np.dtype[Any], where: Where) -> Exception:
+    bad = next(row for row in range(len(found)) if not holds(dtype, found[row : row + 1]))
+    fix = "Leave the column out with columns=[...], or use as_matrix=False."
+    return refusal(f"{where(bad)}, column {name!r}", f"a value that {dtype} holds exactly", f"{found[bad]}", fix)
 
 
 def in_memory(rows: Rows) -> Source:
@@ -213,8 +201,8 @@ def in_memory(rows: Rows) -> Source:
     for piece, count in enumerate(progress(rows.pieces.counts, rows)):
         table = rows.table(piece)
         for start in range(0, count, rows.step):
-            for whole, array in zip(wholes, rows.arrays(piece, table, start, rows.step), strict=True):
-                whole[at + start : at + start + len(array)] = array
+            stop = min(start + rows.step, count)
+            rows.fill([whole[at + start : at + stop] for whole in wholes], piece, table, start)
         at += count
     flat = tuple(_leaf(store, whole) for store, whole in zip(rows.stores, wholes, strict=True))
     stored = arrays.of_leaves(flat, rows.pieces.name)
@@ -229,12 +217,12 @@ def in_memory(rows: Rows) -> Source:
 
 def _label(rows: Rows, flat: Sequence[Leaf]) -> Array | None:
     """All targets, if they are one vector."""
-    if not isinstance(rows.chosen.label, str):
+    name = rows.chosen.label
+    if not isinstance(name, str):
         return None
-    place = next(place for place, part in enumerate(rows.parts) if part is rows.element[1])
-    store, leaf = next((store, leaf) for store, leaf in zip(rows.stores, flat, strict=True) if place in store.parts)
+    store, leaf = next((store, leaf) for store, leaf in zip(rows.stores, flat, strict=True) if name in store.names)
     whole: Array = leaf.rows.all()
-    return whole if len(store.parts) == 1 else whole[:, store.parts.index(place)]
+    return whole[:, store.names.index(name)] if store.wide else whole
 
 
 def locator(pieces: Pieces) -> Callable[[int], str]:
@@ -255,7 +243,7 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return np.empty(shape, object) if dtype.kind == "O" else aligned(shape, dtype)
 
 
-def _leaf(store: Store, whole: Array) -> Leaf:
+def _leaf(store: Part, whole: Array) -> Leaf:
     if store.dtype.kind != "O":
         return memory_leaf(store.path, whole)
     with tf.device("CPU:0"):
