@@ -15,8 +15,23 @@ import pytest
 import tfinput
 from tfinput import options
 
-NAMES = ["Feed", "from_arrays", "from_audio", "from_csv", "from_images", "from_parquet", "from_text", "from_tfrecords"]
-HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "tensorflow_datasets", "h5py", "numpy", "loky", "tqdm")
+NAMES = [
+    "Feed",
+    "from_arrays",
+    "from_audio",
+    "from_csv",
+    "from_dataset",
+    "from_generator",
+    "from_images",
+    "from_parquet",
+    "from_sequence",
+    "from_text",
+    "from_tfds",
+    "from_tfrecords",
+    "from_timeseries",
+    "mix",
+]
+HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "tensorflow_datasets", "h5py", "numpy", "cloudpickle", "tqdm")
 
 
 def test_the_door_names_what_users_may_use_and_every_name_leads_somewhere() -> None:
@@ -80,6 +95,7 @@ DEFAULTS = {
     "test_data": None,
     "stratify": None,
     "groups": None,
+    "balance": None,
     "shuffle": True,
     "seed": 0,
     "preprocess": None,

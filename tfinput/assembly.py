@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
 
-from tfinput import cache, options, splits
+from tfinput import cache, labels, options, splits
 from tfinput.errors import refusal
 from tfinput.feed import Feed, Part
 from tfinput.order import Members
+from tfinput.quotas import even
 from tfinput.source import Source
 from tfinput.steps import layout
 
 
-def build(source: Source, given: dict[str, Any], validation: Source | None = None, test: Source | None = None) -> Feed:
-    """Split, cache and settle; `given` are the known options with their defaults filled in."""
+def build(
+    source: Source,
+    given: dict[str, Any],
+    validation: Source | None = None,
+    test: Source | None = None,
+    *,
+    split: splits.Split | None = None,
+) -> Feed:
+    """Split (unless `split` says how), cache and settle; `given` are the known options with their defaults filled in."""
     settings = options.settle(given)
     how = (given["stratify"], given["groups"], source.labels, source.identities)
-    drawn = splits.split(source.size, settings.seed, given["validation_split"], given["test_split"], *how)
+    drawn = split or splits.split(source.size, settings.seed, given["validation_split"], given["test_split"], *how)
+    if given["balance"] is not None:
+        drawn = drawn._replace(train=_balanced(source, drawn.train, settings.cache))
     # What can be refused at once is refused before a cache is written.
-    layout(drawn.train.count, settings.batch_size, settings.drop_remainder)
+    layout(drawn.train.drawn, settings.batch_size, settings.drop_remainder)
     for name, own in (("validation_data", validation), ("test_data", test)):
         if own is not None:
             _refuse_unlike(source, own, name)
@@ -48,6 +59,19 @@ def build(source: Source, given: dict[str, Any], validation: Source | None = Non
             raise error.with_traceback(None) from error.__cause__  # Without some forty frames of TensorFlow's tracing.
         raise
     return feed
+
+
+def _balanced(source: Source, members: Members, cache: str | None) -> Members:
+    """The same members, of which an epoch takes each class equally often."""
+    what = "balance='classes'"
+    if source.stream is not None and cache is None:
+        fix = "Pass cache='memory' or a folder, from which they can."
+        raise refusal(what, "examples that can be read in any order", f"{source.name}, which is read as a stream", fix)
+    given = source.labels()
+    if given is None:
+        raise refusal(what, "one array of class labels y", "none", "Pass y as one array with a class per example.")
+    classes = labels.numbered(what, labels.classes(what, given)[members.indices])
+    return dataclasses.replace(members, quotas=even(classes))
 
 
 def _refuse_unlike(source: Source, other: Source, name: str) -> None:

@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     test_data: Any
     stratify: Any
     groups: Any
+    balance: str | None
     shuffle: bool
     seed: int | None
     preprocess: Hook | None
@@ -47,6 +48,11 @@ DOCUMENTED: dict[str, tuple[Any, str]] = {
     "test_data": (None, "The same for a test set."),
     "stratify": (None, "True to keep the shares of the classes `y` in each split, or an array with a class per example."),
     "groups": (None, "An array with a group per example; a group never falls on both sides of a split."),
+    "balance": (
+        None,
+        "With 'classes', train on each class equally often: an epoch has about as many examples as there are, the same number of each "
+        "class; those of rare classes come several times, and of frequent ones each epoch takes others.",
+    ),
     "shuffle": (True, "Give the training examples a new order each epoch. Validation is never shuffled."),
     "seed": (0, "Any int. None draws one, which the feed then shows."),
     "preprocess": (None, "A function of one example (`x, y, …` as tensors) for every split; it should be deterministic."),
@@ -148,6 +154,11 @@ def settle(options: dict[str, Any]) -> Settings:
         if options[f"{split}_split"] is not None and options[f"{split}_data"] is not None:
             fix = "Pass one of them."
             raise refusal(f"{split}_split and {split}_data", "one of the two", "both", fix)
+    if options["balance"] not in (None, "classes"):
+        raise refusal("balance", "'classes' or None", short(options["balance"]), "Pass balance='classes'.")
+    if options["balance"] is not None and not options["shuffle"]:
+        fix = "Use shuffle=True, or balance=None."
+        raise refusal("balance with shuffle=False", "one of the two", "both: what an epoch takes is drawn", fix)
     least = {name: options[name] for name in ("validation_batch_size", "num_parallel_calls")}
     return Settings(
         batch_size=whole("batch_size", options["batch_size"]),

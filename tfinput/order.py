@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfinput import seeds
+from tfinput.quotas import Quotas, even
 
 # Up to here an epoch's permutation is materialised (4 bytes an example, the next epoch's drawn ahead): exactly uniform, and
 # quick (measured: 0.7 s for 10 million). Beyond, indices are permuted one by one in constant memory.
@@ -19,15 +20,28 @@ WINDOW = 50
 
 @dataclass(frozen=True, eq=False)
 class Members:
-    """Which examples of a source belong to a split: `count` of them, all if `chosen` is None."""
+    """Which examples of a source belong to a split: `count` of them, all if `chosen` is None; `quotas` say how often each trains."""
 
     count: int
     chosen: np.ndarray[Any, Any] | None = None
+    quotas: Quotas | None = None
 
     @property
     def indices(self) -> np.ndarray[Any, Any]:
         """Their positions in the source, ascending."""
         return np.arange(self.count) if self.chosen is None else self.chosen
+
+    @property
+    def drawn(self) -> int:
+        """Examples in an epoch of training."""
+        return self.count if self.quotas is None else self.quotas.total
+
+    def only(self, indices: np.ndarray[Any, Any]) -> Members:
+        """Some of them; if an epoch took each class equally often, it still does."""
+        if self.quotas is None:
+            return Members(len(indices), indices)
+        groups = self.quotas.groups[np.searchsorted(self.indices, indices)]
+        return Members(len(indices), indices, even(np.unique(groups, return_inverse=True)[1]))
 
     def tensor(self) -> Any:
         """The indices as a tensor: int32 where that suffices, since memory traffic is what an index costs."""
@@ -38,9 +52,21 @@ class Members:
         return tf.constant(self.chosen, dtype)
 
 
+def counter(start: int) -> Any:
+    """An endless dataset of int64 numbers; TensorFlow's own has a function, which takes 20 ms to trace."""
+    return tf.data.Dataset.range(start, tf.int64.max)
+
+
 def permutation(members: Any, stream: int, epoch: Any) -> Any:
     """Shuffle a vector of indices, pure in (stream, epoch): Fisher-Yates over Philox, so that every order can occur."""
-    seed = tf.stack([tf.constant(stream, tf.int64), tf.cast(epoch, tf.int64)])
+    shuffled = _shuffled(members, tf.stack([tf.constant(stream, tf.int64), tf.cast(epoch, tf.int64)]))
+    shuffled.set_shape(members.shape)
+    return shuffled
+
+
+@tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
+def _shuffled(members: Any, seed: Any) -> Any:
+    """A function of its own since it takes 15 ms to trace: all feeds share it."""
     return tf.random.experimental.stateless_shuffle(members, seed, alg="philox")
 
 
@@ -62,16 +88,19 @@ def stream(members: Members, seen: int, seed: int, shuffle: bool, epoch: int, of
     """An endless dataset of index vectors that, laid end to end, are the training order from example `offset` of `epoch` on.
 
     Epoch follows epoch without a seam, each the first `seen` examples of its own permutation (or of the source's order, without
-    `shuffle`). How the vectors are cut is not part of the order: rebatch them. With the `lengths` of the source's examples, each
-    batch of the order holds examples of like lengths.
+    `shuffle`) of the members, or of what their quotas take. How the vectors are cut is not part of the order: rebatch them. With
+    the `lengths` of the source's examples, each batch of the order holds examples of like lengths.
     """
     name = seeds.key(seed, "order")
-    if shuffle and members.count > MATERIALISED and lengths is None:
+    if shuffle and members.count > MATERIALISED and lengths is None and members.quotas is None:
         return _counted(members, seen, name, epoch, offset)
     everyone = None if members.chosen is None else members.tensor()
+    taken = None if members.quotas is None else members.quotas.drawer(seeds.key(seed, "quotas"))
 
     def draw(number: Any) -> Any:
         every = members.tensor() if everyone is None else everyone
+        if taken is not None:
+            every = tf.gather(every, taken(number))
         order = permutation(every, name, number) if shuffle else every
         if lengths is not None and shuffle:
             order = by_length(order[:seen], lengths, batch_size, seeds.key(seed, "batches"), number)
@@ -79,7 +108,7 @@ def stream(members: Members, seen: int, seed: int, shuffle: bool, epoch: int, of
         return order[start:seen]
 
     # The prefetch draws the next epoch's order while this one trains.
-    return tf.data.Dataset.counter(epoch).map(draw).prefetch(1)
+    return counter(epoch).map(draw).prefetch(1)
 
 
 def _counted(members: Members, seen: int, name: int, epoch: int, offset: int, chunk: int = 8192) -> Any:
@@ -103,4 +132,4 @@ def _counted(members: Members, seen: int, name: int, epoch: int, offset: int, ch
         index = tf.where(place >= (first + 1) * seen, shuffled(first + 1), shuffled(first))
         return index if everyone is None else tf.gather(everyone, index)
 
-    return tf.data.Dataset.counter(0).map(draw)
+    return counter(0).map(draw)
