@@ -74,14 +74,6 @@ NO_TENSORFLOW = ["__init__", "errors", "interrupts", "labels", "options", "seeds
 # Worker processes load these.
 NO_TENSORFLOW += ["sources.elements", "workers.__init__", "workers.child", "workers.fetching", "workers.job", "workers.pool"]
 NO_TENSORFLOW += ["workers.process", "workers.slots"]
-    "sources.elements",
-    "workers.__init__",
-    "workers.child",
-    "workers.fetching",
-    "workers.job",
-    "workers.pool",
-    "workers.slots",
-]
 
 
 def modules() -> dict[str, Path]:

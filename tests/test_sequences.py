@@ -6,11 +6,13 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 from conftest import ids
@@ -247,3 +249,87 @@ def test_ctrl_c_reaches_the_user_and_leaves_nothing() -> None:
         assert each["children"] == 0, each
         assert each["threads"] == 0, each
         assert each["trained"], each
+
+
+KERNEL = """
+import os, threading, time
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, numpy as np, tfinput
+
+class Items:  # a class of the notebook
+    def __len__(self):
+        return 64
+    def __getitem__(self, index):
+        if index % 8 == 5:
+            time.sleep(3)
+        return np.full(4, index, "float32"), np.float32(index)
+
+model = keras.Sequential([keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+feed = tfinput.from_sequence(Items(), batch_size=8, workers={workers})
+"""
+
+FIT = """
+try:
+    model.fit(**feed.fit_args(), epochs=100, verbose=0)
+except KeyboardInterrupt:
+    stopped = time.time()
+    raise
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_notebook_is_interrupted_at_once_and_can_train_again(workers: int) -> None:
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        assert client.execute_interactive(KERNEL.replace("{workers}", str(workers)), timeout=120)["content"]["status"] == "ok"
+        client.execute(FIT)
+        time.sleep(4)
+        started = time.time()
+        manager.interrupt_kernel()
+        assert client.get_shell_msg(timeout=30)["content"]["ename"] == "KeyboardInterrupt"
+        told = client.execute("", user_expressions={"stopped": "stopped"}, reply=True, timeout=30)
+        # IPython's traceback takes a while after it.
+        assert float(told["content"]["user_expressions"]["stopped"]["data"]["text/plain"]) - started < 2
+        again = "train, _ = feed\nx, y = next(iter(train))\nassert len(x) == 8"
+        assert client.execute_interactive(again, timeout=60)["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+CANARY = """
+import os, signal, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, numpy as np
+
+class Items(keras.utils.PyDataset):
+    def __len__(self):
+        return 20
+    def __getitem__(self, index):
+        if index == 7:
+            print("killed", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.zeros((2, 4), "float32"), np.zeros(2, "float32")
+
+model = keras.Sequential([keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+model.fit(Items(workers=2, use_multiprocessing=True), shuffle=False, verbose=0)
+"""
+
+
+def test_canary_keras_waits_for_ever_for_a_killed_worker() -> None:
+    """Why tfinput has workers of its own. When this fails, Keras has learned it, and the README may say so."""
+    process = subprocess.Popen([sys.executable, "-c", CANARY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "killed\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=8)
+    finally:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
+        process.communicate()
