@@ -48,6 +48,7 @@ ROWS = [
         "sources.hazards",
     ],
     ["workers.pool", "workers.thread", "workers.producing"],
+    ["workers.running"],
     ["workers.process", "workers.child"],
     ["workers.fetching"],
     ["workers.job", "workers.slots", "workers.packing"],
@@ -73,7 +74,7 @@ HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
 NO_TENSORFLOW = ["__init__", "errors", "interrupts", "labels", "options", "seeds", "shown", "source", "steps"]
 # Worker processes load these.
 NO_TENSORFLOW += ["sources.elements", "workers.__init__", "workers.child", "workers.fetching", "workers.job", "workers.pool"]
-NO_TENSORFLOW += ["workers.process", "workers.slots"]
+NO_TENSORFLOW += ["workers.process", "workers.running", "workers.slots"]
 
 
 def modules() -> dict[str, Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import json
 import subprocess
@@ -18,7 +20,7 @@ import tensorflow as tf
 from conftest import ids
 
 import tfinput
-from tfinput.workers import pool
+from tfinput.workers import running
 
 
 class Numbers:
@@ -37,7 +39,7 @@ class Numbers:
 
 @pytest.fixture(autouse=True)
 def quick_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(running, "IDLE_SECONDS", 0.2)
 
 
 @pytest.mark.parametrize(("size", "batch"), [(1, 1), (7, 3), (8, 4), (9, 2), (20, 6)])
@@ -234,6 +236,35 @@ def test_an_error_inside_fit_names_the_item_and_keeps_the_traceback() -> None:
         with pytest.raises(tf.errors.OpError, match=r"(?s)tfinput: Bad, item 5: KeyError: 'no such thing'") as caught:
             model.fit(**tfinput.from_sequence(Bad(8), batch_size=2, workers=workers).fit_args(), verbose=0)
         assert "in __getitem__" in str(caught.value)
+
+
+def test_nothing_is_left_after_a_break_or_an_error_in_a_callback() -> None:
+    def stop(epoch: int, logs: Any) -> None:
+        raise ZeroDivisionError
+
+    class Rows(Numbers):
+        def __getitem__(self, index: int) -> Any:
+            return np.full(2, index, np.float32), np.float32(index)
+
+    me = psutil.Process()
+    next(iter(tf.data.Dataset.range(2).prefetch(1)))  # TensorFlow has opened what it keeps.
+    feed = tfinput.from_sequence(Rows(1000), batch_size=4, workers=2)
+    before = len(me.children()), me.num_fds()
+    for _ in range(2):
+        for _batch in feed.train:
+            break
+        assert len(me.children()) == before[0] + 2
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with contextlib.suppress(ZeroDivisionError):
+        model.fit(**feed.fit_args(), verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)])
+    del _batch
+    gc.collect()
+    tf.numpy_function(lambda: 0, [], tf.int64)  # TensorFlow lets the last batch go when it next calls Python.
+    end = time.monotonic() + 5
+    while (len(me.children()), me.num_fds()) > before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert (len(me.children()), me.num_fds()) <= before
 
 
 def test_ctrl_c_reaches_the_user_and_leaves_nothing() -> None:

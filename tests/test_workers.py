@@ -22,9 +22,9 @@ from faulty import DEATHS, ERRORS, HANGS, Items
 from fetched import BATCH, SIZE, everything, fetcher, one_pass
 
 from tfinput import interrupts
-from tfinput.workers import pool, thread
+from tfinput.errors import WorkerDied
+from tfinput.workers import running, thread
 from tfinput.workers.fetching import Fetcher
-from tfinput.workers.pool import WorkerDied
 
 PLACES = (0, 11, SIZE - 1)
 pytestmark = pytest.mark.timeout(120)
@@ -61,7 +61,7 @@ def settled(before: State, seconds: float = 5) -> None:
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if "when_nobody_waits" not in request.node.name:
-        monkeypatch.setattr(pool, "IDLE_SECONDS", 0.2)
+        monkeypatch.setattr(running, "IDLE_SECONDS", 0.2)
         monkeypatch.setattr(thread, "IDLE_SECONDS", 0.2)
     interrupts.install()  # Its pipe stays.
     before = State()
@@ -263,3 +263,29 @@ def test_workers_go_with_their_parent(then: str) -> None:
     assert process.returncode == (-9 if then == "kill" else 0)
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert not alive
+
+
+LIMITED = """
+import os, resource, sys
+sys.path.insert(0, {root!r})
+from faulty import Items
+from fetched import everything, fetcher
+fetch = fetcher(Items(24), 2)
+files = len(os.listdir("/proc/self/fd"))
+for more in range(0, 40):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files + more, 4096))
+    try:
+        assert everything(fetch) == list(range(24))
+        print("enough", more)
+        break
+    except ValueError as error:
+        assert "tfinput: workers: expected" in str(error) and "workers=0" in str(error), error
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files as Linux does")
+def test_too_few_open_files_are_told_at_every_limit() -> None:
+    script = LIMITED.format(root=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("enough ")

@@ -14,6 +14,10 @@ class MissingFileError(FileError, FileNotFoundError):
     """A path with no file there."""
 
 
+class WorkerDied(RuntimeError):  # noqa: N818  the name is what a user greps for
+    """An element cannot be made: the worker processes that try it die."""
+
+
 def refusal(what: str, expected: str, got: str, fix: str, kind: type[Exception] = ValueError) -> Exception:
     """Build (not raise) the error for bad input, so that the caller's `raise` ends its branch.
 

@@ -51,7 +51,7 @@ def from_sequence(
     Raises:
         ValueError: for an empty sequence, items that differ from the first, and sizes that leave no step or no example.
         TypeError: for unknown options, and subjects or items of another kind. While training, an error of `items[index]` is
-            raised with the number of the item; `tfinput.workers.pool.WorkerDied`, a RuntimeError, if an item kills three workers.
+            raised with the number of the item; `tfinput.errors.WorkerDied`, a RuntimeError, if an item kills three workers.
 
     """
     known = options.known(dict(given), from_sequence)

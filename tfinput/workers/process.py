@@ -38,24 +38,26 @@ class Worker:
 
     def __init__(self, place: int, shared: Sequence[int]) -> None:
         """Start a fresh Python process, which gets a pipe and the descriptors that it shares with its parent."""
-        ours, theirs = socket.socketpair()
         self.place = place
-        self.stacks = unnamed_file()
         self.errands: dict[int, Errand] = {}
         self.loaded = (0, 0)
         self.ready = False
         self.seen: tuple[tuple[int, int], float] = ((0, 0), time.monotonic())
-        descriptors = [theirs.fileno(), *shared, self.stacks]
-        environment = {**dict.fromkeys(SINGLE, "1"), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
-        command = [sys.executable, "-c", START, PACKAGE, *map(str, [*descriptors, place])]
         try:
-            self.process = subprocess.Popen(command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL)
+            ours, theirs = socket.socketpair()
         except OSError as error:
-            os.close(self.stacks)
-            raise refusal("workers", "room for another process", str(error), "Use fewer workers, or workers=0.") from error
-        finally:
-            theirs.close()
-        self.connection = Connection(ours.detach())
+            raise _no_room(error) from error
+        with ours, theirs:
+            self.stacks = unnamed_file()
+            descriptors = [theirs.fileno(), *shared, self.stacks]
+            environment = {**dict.fromkeys(SINGLE, "1"), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+            command = [sys.executable, "-c", START, PACKAGE, *map(str, [*descriptors, place])]
+            try:
+                self.process = subprocess.Popen(command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL)
+            except OSError as error:
+                os.close(self.stacks)
+                raise _no_room(error) from error
+            self.connection = Connection(ours.detach())
         self.send((sys.path, os.getcwd()))
 
     def send(self, message: Any) -> None:
@@ -87,6 +89,10 @@ class Worker:
         if code >= 0:
             return f"exit code {code}"
         return signal.Signals(-code).name + (", often out of memory" if code == -signal.SIGKILL else "")
+
+
+def _no_room(error: OSError) -> Exception:
+    return refusal("workers", "room for another process", str(error), "Use fewer workers, or workers=0.")
 
 
 def pickled(job: Job) -> bytes:
