@@ -38,21 +38,21 @@ class ArrayRecords:
         self.paths = paths
         self._files = [_told(path, lambda path=path: ArrayRecordDataSource([os.fsdecode(path)])) for path in paths]
         self._take = self._taken  # kept, since a graph refers to it weakly
-        self._ends = np.cumsum([_told(path, file.__len__) for path, file in zip(paths, self._files, strict=True)])
+        self.ends = np.cumsum([_told(path, file.__len__) for path, file in zip(paths, self._files, strict=True)])
 
     @property
     def size(self) -> int:
         """Records of all files."""
-        return int(self._ends[-1])
+        return int(self.ends[-1])
 
     def identities(self) -> Array:
         """A number for each record that depends on its file's name and its place alone."""
-        return identities(self.paths, np.diff(self._ends, prepend=0))
+        return identities(self.paths, np.diff(self.ends, prepend=0))
 
     def place(self, number: int) -> str:
         """Where a record is, for messages."""
-        file = int(np.searchsorted(self._ends, number, side="right"))
-        return f"{shown(self.paths[file])}, record {number - int(self._ends[file] - len(self._files[file]))}"
+        file = int(np.searchsorted(self.ends, number, side="right"))
+        return f"{shown(self.paths[file])}, record {number - int(self.ends[file] - len(self._files[file]))}"
 
     def rows(self, indices: Any) -> Any:
         """In a graph: the records at `indices`, with their numbers."""
@@ -61,10 +61,10 @@ class ArrayRecords:
 
     def _taken(self, indices: Array) -> Array:
         found = np.empty(len(indices), object)
-        files = np.searchsorted(self._ends, indices, side="right")
+        files = np.searchsorted(self.ends, indices, side="right")
         for file in np.unique(files):
             places = np.flatnonzero(files == file)
-            within = (indices[places] - (self._ends[file] - len(self._files[file]))).tolist()
+            within = (indices[places] - (self.ends[file] - len(self._files[file]))).tolist()
             found[places] = _told(self.paths[file], lambda file=file, within=within: self._files[file].__getitems__(within))
         return found
 

@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -32,6 +32,7 @@ class Shards:
 
     paths: list[bytes]
     indexes: list[records.Index]
+    remedy: ClassVar[str] = "The file is damaged or was changed: restore it and build the feed again, or pass on_bad='skip'."
 
     @classmethod
     def opened(cls, paths: list[bytes], skip: bool = False) -> Shards:
@@ -80,17 +81,14 @@ class Shards:
     def _pieces(self, file: int, start: int, first: int, count: int, lost: list[str]) -> Iterator[tuple[int, int, int]]:
         """The sound stretches of a run: where each starts, the number of its first record, and how many it has."""
         path = self.paths[file]
-        begun, held = (start, first), 0
-        for number, offset, length in records.within(path, start, first, count):
-            if _readable(path, offset):
-                held += 1
-                continue
-            lost.append(f"record {number} at byte {offset}: its data does not fit its checksum")
-            if held:
-                yield (*begun, held)
-            begun, held = (offset + length + records.FRAME, number + 1), 0
-        if held:
-            yield (*begun, held)
+        rest = [(number, offset) for number, offset, _ in records.within(path, start, first, count)]
+        while rest:
+            sound = _readable(path, rest[0][1], len(rest))
+            if sound:
+                yield rest[0][1], rest[0][0], sound
+            for number, offset in rest[sound : sound + 1]:
+                lost.append(f"record {number} at byte {offset}: its data does not fit its checksum")
+            rest = rest[sound + 1 :]
 
     @property
     def counts(self) -> np.ndarray[Any, Any]:
@@ -160,8 +158,7 @@ class Shards:
                 found += 1
         except tf.errors.OpError as error:
             said = str(error.message).split("[Op:")[0].split("}}")[-1].strip().rstrip(".")
-        fix = "The file is damaged or was changed: restore it and build the feed again, or pass on_bad='skip'."
-        return refusal(self.place(first + found), "a sound record", said, fix, FileError)
+        return refusal(self.place(first + found), "a sound record", said, self.remedy, FileError)
 
     def digest(self, into: Any) -> None:
         """Feed what makes these files what they are to a hash object."""
@@ -169,11 +166,15 @@ class Shards:
             into.update(path + b"\0" + file_identity(os.fsdecode(path)))
 
 
-def _readable(path: bytes, offset: int) -> bool:
+def _readable(path: bytes, offset: int, count: int) -> int:
+    """How many of `count` records can be read from a byte on, before the first damaged one."""
+    found = 0
     try:
-        return sum(1 for _ in _strings(path, "", offset).take(1)) == 1
+        for _ in _strings(path, "", offset).take(count):
+            found += 1
     except tf.errors.OpError:
-        return False
+        pass
+    return found
 
 
 def _strings(path: Any, compression: Any, start: Any) -> Any:
