@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from tfinput import order, seeds
 from tfinput.callback import weakly
+from tfinput.errors import refusal
 from tfinput.order import Members
 from tfinput.source import Source, Stream
+from tfinput.sources.generators import OneStream
 
 # AutoGraph's look at each function's source costs more than tracing it.
 plain = tf.autograph.experimental.do_not_convert
@@ -24,13 +26,14 @@ READERS = 4
 
 
 class _Plan(NamedTuple):
-    """The units that hold members: their numbers, first examples, sizes and members, and which examples are members."""
+    """The units that hold members: their numbers, first examples, sizes and members; which examples are members, and how many."""
 
     units: Any
     starts: Any
     counts: Any
     members: Any
     mask: Any
+    size: int
 
 
 def _plan(stream: Stream, members: Members) -> _Plan:
@@ -45,12 +48,14 @@ def _plan(stream: Stream, members: Members) -> _Plan:
         mask = tf.constant(whole)
     units = np.flatnonzero(inside)
     numbers = [tf.constant(part, tf.int64) for part in (units, starts[units], stream.counts[units], inside[units])]
-    return _Plan(numbers[0], numbers[1], numbers[2], numbers[3], mask)
+    return _Plan(numbers[0], numbers[1], numbers[2], numbers[3], mask, members.count)
 
 
 def stream(source: Source, members: Members, seen: int, seed: int, shuffle: bool, epoch: int, offset: int) -> Any:
     """An endless dataset of (indices, rows) that, laid end to end, are the training order from example `offset` of `epoch` on."""
     reading = _reading(source)
+    if isinstance(reading, OneStream) and (epoch or offset):
+        raise _read_once(source, f"epoch {epoch}, from example {offset} on")
     plan = _plan(reading, members)
     names = [seeds.key(seed, name) for name in ("units", "windows")] if shuffle else None
     first = tf.constant(epoch, tf.int64)
@@ -59,14 +64,21 @@ def stream(source: Source, members: Members, seen: int, seed: int, shuffle: bool
         start = tf.where(number == first, tf.constant(offset, tf.int64), tf.constant(0, tf.int64))
         return _epoch(source, plan, seen, names, number, start)
 
-    return tf.data.Dataset.counter(epoch).flat_map(plain(one_epoch)).prefetch(AHEAD)
+    return order.counter(epoch).flat_map(plain(one_epoch)).prefetch(AHEAD)
 
 
 def full_pass(source: Source, members: Members) -> Any:
     """A finite dataset of (indices, rows): all members in the order of the source."""
     zero = tf.constant(0, tf.int64)
+    if isinstance(source.stream, OneStream):
+        raise _read_once(source, "a whole pass, the same each time")
     plan = _plan(_reading(source), members)
     return tf.data.Dataset.from_tensors(zero).flat_map(plain(lambda _: _epoch(source, plan, members.count, None, zero, zero)))
+
+
+def _read_once(source: Source, asked: str) -> Exception:
+    fix = "Pass a function that returns a new iterator each time it is called."
+    return refusal(asked, "a source that can be read again", f"{source.name}, an iterator that is read once", fix)
 
 
 def _reading(source: Source) -> Stream:
@@ -94,7 +106,7 @@ def _epoch(source: Source, plan: _Plan, seen: int, names: list[int] | None, numb
         deterministic=True,
     )
     if not names:
-        return chunks
+        return chunks if seen == plan.size else chunks.scan(seen - start, plain(_first))
 
     def shuffled(numbered: Any, rows: Any) -> Any:
         place = window + numbered
@@ -105,6 +117,12 @@ def _epoch(source: Source, plan: _Plan, seen: int, names: list[int] | None, numb
         return tf.nest.map_structure(lambda part: tf.gather(part, new), rows)
 
     return chunks.rebatch(size).enumerate().map(plain(shuffled), num_parallel_calls=AHEAD, deterministic=True)
+
+
+def _first(left: Any, chunk: Any) -> Any:
+    """No more of the chunks than are `left` of an epoch."""
+    cut = tf.nest.map_structure(lambda part: part[:left], chunk)
+    return left - tf.size(cut[0], tf.int64), cut
 
 
 def _unit(reading: Stream, plan: _Plan, place: Any, drop: Any) -> Any:

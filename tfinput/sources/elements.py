@@ -122,6 +122,8 @@ def _converted(path: str, value: Any) -> Array:
     if hasattr(value, "__array__") or isinstance(value, (bool, int, float, complex, list)):
         try:
             made = np.asarray(value)
+            if made.dtype.kind in "US" and isinstance(value, list):
+                made = np.asarray(value, object)  # Else texts would lose zeros at their ends, and numbers beside them become text.
         except Exception as error:
             got = f"{type(value).__name__}: {short(str(error))}"
             raise refusal(path, "something that turns into an array", got, "Return a NumPy array.", TypeError) from error
@@ -321,23 +323,32 @@ class _Shown:
 
 def _exact(leaf: Leaf, array: Array, place: str) -> Array:
     """The array in a leaf's dtype, if no value changes by it."""
+    if array.size == 0:  # What NumPy makes of an empty list has no dtype to speak of.
+        return np.empty(array.shape, leaf.dtype)
     if (leaf.dtype == TEXT) != (array.dtype.kind == "O"):
         got = "text" if array.dtype.kind == "O" else f"{array.dtype} {short(array.tolist(), 30)}"
         raise refusal(place, f"{leaf}", got, "Return one dtype.", TypeError)
     if leaf.dtype == TEXT or array.dtype == leaf.dtype:
         return array
-    made: Array
-    floats = array.dtype.kind == "f" and leaf.dtype.kind not in "biu"
-    with np.errstate(all="ignore"):
-        made = array.astype(leaf.dtype)
-        back = made.astype(array.dtype)
-        same = (back == array) | ((array != array) & (back != back))
-        if floats and leaf.asked:
-            same |= np.isfinite(back) & np.isfinite(array)
-    if array.dtype.kind == "c" and leaf.dtype.kind != "c":
-        same = np.zeros(array.shape, bool)
+    made, same = _cast(array, leaf)
     if not np.all(same):
         wrong = array[~same].reshape(-1)[0]
         fix = f"Return {leaf.dtype}, or name the right dtype in output_signature."
         raise refusal(place, f"{leaf}", f"{short(wrong.item())} ({array.dtype}), which does not fit", fix)
     return made
+
+
+def _cast(array: Array, leaf: Leaf) -> tuple[Array, Array]:
+    """The array in a leaf's dtype, and which of its values are the same there."""
+    kinds = array.dtype.kind + leaf.dtype.kind
+    if kinds[0] == "c" and kinds[1] != "c":
+        return array, np.zeros(array.shape, bool)
+    with np.errstate(all="ignore"):
+        made: Array = array.astype(leaf.dtype)
+        back: Array = (made.real if kinds[1] == "c" and kinds[0] != "c" else made).astype(array.dtype)
+        same: Array = (back == array) | ((array != array) & (back != back))
+        if kinds in ("iu", "ui"):  # -1 becomes 255 and -1 again.
+            same &= (made < 0) == (array < 0)
+        if leaf.asked and kinds[0] == "f" and kinds[1] not in "biu":
+            same |= np.isfinite(back) & np.isfinite(array)
+    return made, same

@@ -1,0 +1,293 @@
+"""`from_generator`: functions that return iterators, and iterators."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import numpy as np
+import tensorflow as tf
+
+from tfinput import assembly, digests, feed, options
+from tfinput.errors import refusal, short
+from tfinput.source import Source
+from tfinput.sources import generators
+from tfinput.sources.elements import TEXT, Form, Leaf, mapped
+from tfinput.sources.leaves import DTYPES
+from tfinput.sources.tabular import free_bytes
+from tfinput.steps import whole
+from tfinput.workers.packing import Recipe
+
+ENDLESS = (itertools.count, itertools.cycle, itertools.repeat)
+
+
+@options.common_options
+def from_generator(
+    subject: Any,
+    *,
+    size: int | None = None,
+    batched: bool = False,
+    endless: bool = False,
+    output_signature: Any = None,
+    ragged: bool = False,
+    shuffle_window: int | None = None,
+    workers: int = 0,
+    **given: Unpack[options.Options],
+) -> feed.Feed:
+    """Feed a Keras model from Python code: a function that returns a new iterator over examples, such as a generator function.
+
+    >>> import numpy as np, tfinput
+    >>> def examples():
+    ...     for number in range(100):
+    ...         yield np.full(4, number, "float32"), number % 3
+    >>> tfinput.from_generator(examples, size=100, batch_size=32, validation_data=examples)
+    Feed(examples: train 100 in 4 steps of 32, validation 100 in 4 steps of 25; seed=0)
+
+    Each epoch and each validation is one whole pass: the function is called, and its iterator read to its end, in a thread of its own
+    that is some hundred examples ahead. Passes may overlap: the next epoch's begins while a validation is under way. Training
+    examples are shuffled within a window of `shuffle_window`; with `shuffle=False` they come as they are. For splits, and for
+    `feed.at`, which reads and drops what lies before in its epoch, the function must give the same examples in each pass.
+    A fraction for a split is drawn by a hash of each example's place, so that examples added at the end move none.
+
+    Args:
+        subject: a function without arguments that returns a new iterator, or an object that gives a new one each time it is
+            iterated over. A bare iterator can be read once: it is read into memory now, and is like arrays then. One that never
+            ends needs `endless=True` and `size`: epochs go on where the last one ended, and it can neither be split nor validate.
+            An element is an example: `x`, `(x, y)` or `(x, y, sample_weight)`, each an array, a number, text, or a dict or tuple of
+            such, all with the structure, shapes and dtypes of the first. Arrays are copied when they come. `validation_data` and
+            `test_data` may also be `(function, size)`.
+        size: examples in a pass. A pass with fewer or more is an error, in `fit` too. None takes `len(subject)`, or counts a pass.
+        batched: True if elements are batches of examples, with any number of rows, as `fit_generator` took them. Without `batch_size`,
+            the first one's rows are the batch size; batches are made anew, of single examples.
+        endless: True if passes do not end by themselves: an epoch is the first `size` examples of a new pass.
+        output_signature: `tf.TensorSpec`s in the structure of an element, as `tf.data.Dataset.from_generator` takes them, but with no
+            value changed: what does not fit is an error, only floats are rounded. None in a shape stands for lengths that vary.
+        ragged: batches of examples of varying lengths as `tf.RaggedTensor`, instead of padded with zeros. Without
+            `output_signature`, the first axis of each array varies then.
+        shuffle_window: examples that are shuffled together; None takes 16,384, or fewer large ones (64 MiB). The first batch of an
+            epoch waits until so many were made.
+        workers: 0; processes are for `from_sequence`.
+        {common options}
+
+    Returns:
+        A `tfinput.Feed`.
+
+    Raises:
+        ValueError: for generators that are empty, wrong sizes, and what an iterator that can be read once cannot do. While training:
+            for an element that raises, or differs from the first, or does not fit its dtype, with its number and the user's
+            traceback, and for passes of another size.
+        TypeError: for unknown options and other subjects.
+
+    """
+    known = options.known(dict(given), from_generator)
+    asked = _asked(size, batched, endless, output_signature, ragged, shuffle_window, workers)
+    made, form, rows = _source(subject, asked, "")
+    if batched and "batch_size" not in given:
+        known["batch_size"] = rows
+    others = []
+    for name in ("validation_data", "test_data"):
+        others.append(None if known[name] is None else _other(known[name], asked, form, name))
+    if isinstance(made.stream, generators.OneStream):
+        _refuse_rereading(made.name, known)
+    return assembly.build(made, known, *others)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The builder's own options."""
+
+    size: int | None
+    batched: bool
+    endless: bool
+    form: Form | None
+    ragged: bool
+    window: int | None
+
+
+def _asked(size: Any, batched: Any, endless: Any, signature: Any, ragged: Any, window: Any, workers: Any) -> _Asked:
+    for name, value in (("batched", batched), ("endless", endless), ("ragged", ragged)):
+        if not isinstance(value, bool):
+            raise refusal(name, "True or False", short(value), f"Pass {name}=True or leave it out.", TypeError)
+    if whole("workers", workers, 0):
+        fix = "A generator runs in a thread of its own. Examples that can be looked up by number go to processes: from_sequence(workers=…)."
+        raise refusal("workers", "0 for a generator", str(workers), fix)
+    size = None if size is None else whole("size", size)
+    if endless and size is None:
+        raise refusal("endless=True", "size beside it", "none", "Pass the number of examples that make an epoch: size=10_000.")
+    form = None if signature is None else _signed(signature, batched)
+    if ragged and form is not None and all(leaf.even for leaf in form.leaves):
+        raise refusal("ragged=True", "None in a shape of output_signature", "none", "Put None where lengths vary.")
+    return _Asked(size, batched, endless, form, ragged, None if window is None else whole("shuffle_window", window))
+
+
+def _signed(signature: Any, batched: bool) -> Form:
+    """The form of an example as an output_signature has it."""
+
+    def leaf(path: str, spec: Any) -> Leaf:
+        name = f"output_signature{path}"
+        if not isinstance(spec, tf.TensorSpec):
+            fix = "Lengths that vary are None in the shape; see also ragged=True."
+            raise refusal(name, "a tf.TensorSpec", f"{short(spec)} ({type(spec).__name__})", fix, TypeError)
+        if spec.shape.rank is None or (batched and spec.shape.rank == 0):
+            wanted = "a shape of known rank" + (", with the batch first" if batched else "")
+            raise refusal(name, wanted, str(spec.shape), "Write None for each length that varies.")
+        if spec.dtype not in DTYPES:
+            raise refusal(name, "a dtype that tf.data can batch", spec.dtype.name, "Use another one.", TypeError)
+        dtype = TEXT if spec.dtype == tf.string else np.dtype(spec.dtype.as_numpy_dtype)
+        return Leaf(path, tuple(spec.shape)[1 if batched else 0 :], dtype, asked=True)
+
+    return Form(_three("output_signature", mapped(leaf, signature)))
+
+
+def _three(name: str, structure: Any) -> Any:
+    """Refuse tuples that Keras does not take."""
+    if isinstance(structure, tuple) and not hasattr(structure, "_fields") and len(structure) not in (1, 2, 3):
+        fix = "Give x, (x, y) or (x, y, sample_weight); several inputs go into a dict or a tuple of their own: ((a, b), y)."
+        raise refusal(name, "x, (x, y) or (x, y, sample_weight)", f"a tuple of {len(structure)}", fix)
+    return structure
+
+
+def _other(subject: Any, asked: _Asked, form: Form, name: str) -> Source:
+    """Validation or test data, whose examples have the form of the training examples."""
+    size = None
+    if isinstance(subject, tuple) and len(subject) == 2:
+        subject, size = subject[0], whole(f"{name}[1]", subject[1])
+    if (isinstance(subject, ENDLESS) or (asked.endless and size is not None)) and _is_iterator(subject):
+        fix = "Pass a function that returns a new iterator, with the size of a pass: (function, 1000), and endless=True."
+        raise refusal(name, "one whole pass, the same each time", "an iterator without end", fix)
+    own = dataclasses.replace(asked, size=size, endless=asked.endless and size is not None, form=form)
+    return _source(subject, own, name)[0]
+
+
+def _source(subject: Any, asked: _Asked, name: str) -> tuple[Source, Form, int]:
+    """The source over a subject, the form of its examples, and how many rows its first element has."""
+    once = _is_iterator(subject)
+    called = name or _name(subject)
+    begin = generators.Shared(subject) if once else generators.Fresh(_function(subject, called), called)
+    if once and isinstance(subject, ENDLESS) and not asked.endless and _forever(subject):
+        fix = "Pass endless=True and the number of examples that make an epoch: size=10_000."
+        raise refusal(called, "an iterator that ends, or endless=True", f"{short(subject)}, which never does", fix)
+    size, promise = _size(subject, asked)
+    elements, form, rows = _begun(begin, asked, called)
+    recipe = Recipe(begin, form, called, asked.batched, size, promise, asked.endless)
+    if once and not asked.endless:
+        recipe = dataclasses.replace(recipe, begin=lambda: elements)
+        return generators.kept(recipe, free_bytes() / 2, asked.ragged), form, rows
+    if once:
+        recipe = dataclasses.replace(recipe, begin=generators.Shared(elements), shared=True)
+    elif size is None:
+        found = generators.counted(recipe, elements)
+        recipe = dataclasses.replace(recipe, size=found, promise="as it had when it was counted")
+    else:
+        _close(elements)
+
+    def fingerprint() -> str:
+        return hashlib.blake2b(f"{recipe.size} {form} {digests.of(subject)}".encode(), digest_size=16).hexdigest()
+
+    return generators.streamed(recipe, asked.window, asked.ragged, fingerprint), form, rows
+
+
+def _is_iterator(subject: Any) -> bool:
+    return hasattr(subject, "__next__") and not isinstance(subject, type)
+
+
+def _name(subject: Any) -> str:
+    name = str(getattr(subject, "__name__", type(subject).__name__))
+    return "generator" if name.startswith("<") else name
+
+
+def _function(subject: Any, called: str) -> Callable[[], Any]:
+    """What begins a new pass over a subject that is no iterator."""
+    if callable(subject):
+        try:
+            inspect.signature(subject).bind()
+        except TypeError:
+            got = f"one of {inspect.signature(subject)}"
+            raise refusal(called, "a function without arguments", got, "Use functools.partial, or lambda: f(…).", TypeError) from None
+        except ValueError:  # It has no signature.
+            pass
+        function: Callable[[], Any] = subject
+        return function
+    if hasattr(subject, "__iter__") and not isinstance(subject, (str, bytes, dict, tuple, np.ndarray, tf.Tensor)):
+        return lambda: iter(subject)
+    fix = "Arrays go to from_arrays, objects with __len__ and __getitem__ to from_sequence."
+    got = f"{short(subject)} ({type(subject).__name__})"
+    raise refusal(called, "a function that returns a new iterator", got, fix, TypeError)
+
+
+def _forever(subject: Any) -> bool:
+    """Whether one of itertools' endless iterators is one: `repeat` may have a count."""
+    try:
+        return not hasattr(subject, "__length_hint__") or len(range(subject.__length_hint__())) < 0
+    except TypeError:
+        return True
+
+
+def _size(subject: Any, asked: _Asked) -> tuple[int | None, str]:
+    if asked.size is not None:
+        return asked.size, f"size={asked.size}"
+    if hasattr(subject, "__len__") and not asked.batched:
+        return whole("len(subject)", len(subject)), f"its length is {len(subject)}"
+    return None, ""
+
+
+def _begun(begin: Callable[[], Iterator[Any]], asked: _Asked, called: str) -> tuple[Iterator[Any], Form, int]:
+    """A pass with nothing lost of it, the form of its examples, and the rows of its first element."""
+    blank = Recipe(begin, asked.form or Form(()), called, asked.batched)
+    try:
+        elements = begin()
+        first = next(elements)
+    except StopIteration:
+        raise refusal(called, "at least one example", "none: the iterator is at its end", "Check the data.") from None
+    except Exception as error:
+        told = blank.failure(0, error)
+        raise told from (None if told is error else error)
+    where = blank.place(0)
+    form = asked.form or _found(first, asked, where)
+    rows = 1
+    if asked.batched:
+        rows = len(form.batch(first, lambda: where)[0])
+    else:
+        form.write(form.columns(1), 0, first, lambda: where)
+    if rows == 0:
+        raise refusal(where, "at least one example", "a batch of none", "Leave empty batches out.")
+    return itertools.chain([first], elements), form, rows
+
+
+def _found(first: Any, asked: _Asked, where: str) -> Form:
+    """The form of an example, by the first element."""
+    form = Form.of(first, where)
+
+    def row(path: str, leaf: Leaf) -> Leaf:
+        if asked.batched and not leaf.shape:
+            fix = "Give arrays with one row for each example, or leave batched=True out."
+            raise refusal(f"{where}{path}", "a batch of examples", f"a single value ({leaf})", fix)
+        shape = leaf.shape[1:] if asked.batched else leaf.shape
+        return dataclasses.replace(leaf, shape=(None, *shape[1:]) if asked.ragged and shape else shape)
+
+    found = Form(_three(where, mapped(row, form.structure)))
+    if asked.ragged and all(leaf.even for leaf in found.leaves):
+        raise refusal("ragged=True", "an array whose length may vary", f"{found}", "Leave ragged out.")
+    return found
+
+
+def _close(elements: Any) -> None:
+    """Let a generator's `finally` run now."""
+    close = getattr(elements, "close", None)
+    if close is not None:
+        with contextlib.suppress(Exception):
+            close()
+
+
+def _refuse_rereading(called: str, known: dict[str, Any]) -> None:
+    """Refuse what needs examples twice, of an iterator that is read once."""
+    for name in ("validation_split", "test_split", "cache", "stratify", "groups"):
+        if known[name] is not None:
+            fix = "Pass a function that returns a new iterator each time it is called."
+            raise refusal(name, "a generator that can be read again", f"{called}, an iterator that is read once", fix)

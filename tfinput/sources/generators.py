@@ -1,0 +1,213 @@
+"""Python generators as a source: read from their beginning for each pass, in chunks that a thread packs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfinput.callback import weakly
+from tfinput.errors import refusal, short
+from tfinput.source import Loader, Source, Stream
+from tfinput.sources import arrays, leaves
+from tfinput.sources.elements import TEXT, Array, Form, Leaf, mapped
+from tfinput.sources.memory import Buffers, TensorRows, aligned
+from tfinput.workers.packing import Chunk, Recipe, packed
+from tfinput.workers.producing import Passes
+
+WINDOW = 1 << 14
+WINDOW_BYTES = 64 << 20
+# `decode_raw` knows no others; their bits are read as those of another dtype.
+BITS = {tf.uint32: tf.int32, tf.uint64: tf.int64, tf.bfloat16: tf.uint16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneStream(Stream):
+    """A stream whose passes go on where the last one ended: no pass can be read again, and none from a later place on."""
+
+
+class Fresh:
+    """Begins passes by calling a function, which must return a new iterator each time."""
+
+    def __init__(self, function: Callable[[], Any], name: str) -> None:
+        """Take a function without arguments."""
+        self._function = function
+        self._name = name
+        self._last: Callable[[], Any] = lambda: None
+
+    def __call__(self) -> Iterator[Any]:
+        """Return the iterator of a new pass."""
+        made = self._function()
+        what = f"what {self._name} returns"
+        if isinstance(made, (str, bytes, dict, tuple, np.ndarray)) or not hasattr(made, "__iter__"):
+            fix = "Write it with yield, once for each example."
+            raise refusal(what, "an iterator over examples", f"{short(made)} ({type(made).__name__})", fix, TypeError)
+        elements: Iterator[Any] = iter(made)
+        if elements is self._last():
+            raise refusal(what, "a new iterator for each pass", "the last one again, which is used up", "Make it inside the function.")
+        try:
+            self._last = weakref.ref(elements)
+        except TypeError:  # Iterators of built-in types; a used one shows as an empty pass.
+            self._last = lambda: None
+        return elements
+
+
+class Shared:
+    """Begins each pass where the last one ended, on one iterator that several threads may read."""
+
+    def __init__(self, elements: Iterator[Any]) -> None:
+        """Take the iterator."""
+        self._elements = elements
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Iterator[Any]:
+        """Return the rest."""
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        with self._lock:
+            return next(self._elements)
+
+
+def streamed(recipe: Recipe, window: int | None, ragged: bool, fingerprint: Callable[[], str]) -> Source:
+    """The source over the passes of a generator, each of `recipe.size` examples."""
+    assert recipe.size is not None
+    passes, form, size = Passes(recipe), recipe.form, recipe.size
+    chunks = passes.chunks  # one object, which lives as long as a dataset's functions refer to `opened`
+
+    def opened(unit: Any) -> Any:
+        del unit
+        return tf.data.Dataset.from_generator(weakly(chunks), output_signature=tuple(_column_specs(form)))
+
+    kind = OneStream if recipe.shared else Stream
+    window = window or max(1, min(WINDOW, WINDOW_BYTES // _example_bytes(form)))
+    return Source(
+        name=recipe.name,
+        size=size,
+        stream=kind(counts=np.array([size], np.int64), open=opened, window=window, chunked=True),
+        labels=lambda: _labels(recipe),
+        fingerprint=fingerprint,
+        in_memory=False,
+        identities=lambda: np.arange(size, dtype=np.uint64),
+        locate=lambda index: f"{recipe.name}, example {index}",
+        told=lambda: f"shuffled among {window}" if window < size else "",
+        **_shapes(form, ragged),
+    )
+
+
+def kept(recipe: Recipe, limit: float, ragged: bool) -> Source:
+    """The source over all examples of one pass, which is read now, into memory of at most `limit` bytes."""
+    form = recipe.form
+    columns = [leaves_of(f"{recipe.name}, column {place}", column) for place, column in enumerate(_collected(recipe, limit))]
+    if all(leaf.even for leaf in form.leaves):
+        return arrays.of_leaves(tf.nest.pack_sequence_as(form.structure, columns), recipe.name)
+    base = arrays.of_leaves(tuple(columns), recipe.name)
+    about = _shapes(form, ragged) | {"read": base.read, "labels": lambda: None, "in_memory": False}
+    return dataclasses.replace(base, **about)
+
+
+def leaves_of(path: str, column: Array) -> leaves.Leaf:
+    """A column in memory as an array source takes it."""
+    if column.dtype != TEXT:
+        return leaves.memory_leaf(path, column)
+    with tf.device("CPU:0"):
+        return leaves.Leaf(path, len(column), tf.TensorSpec(column.shape[1:], tf.string), TensorRows(tf.constant(column, tf.string)))
+
+
+def counted(recipe: Recipe, elements: Iterator[Any]) -> int:
+    """Examples in a pass, each of which is looked at."""
+    return sum(len(chunk[0]) for chunk in _watched(recipe, elements, "counting (size= says it; what never ends needs endless=True)"))
+
+
+def _watched(recipe: Recipe, elements: Iterator[Any], what: str) -> Iterator[Chunk]:
+    """The chunks of a pass, with a progress bar where it takes long."""
+    with tqdm(total=recipe.size, unit=" examples", desc=f"tfinput: {what}", delay=2, leave=False) as bar:
+        for chunk in packed(recipe, elements, Buffers()):
+            yield chunk
+            bar.update(len(chunk[0]))
+
+
+def _collected(recipe: Recipe, limit: float) -> list[Array]:
+    """The columns of a whole pass."""
+    chunks: list[Chunk] = []
+    held = 0
+    for chunk in _watched(recipe, recipe.begin(), f"reading {recipe.name} into memory"):
+        chunks.append(tuple(column.copy() for column in chunk))
+        held += sum(column.nbytes + (sum(map(len, column.ravel())) if column.dtype == TEXT else 0) for column in chunk)
+        if held > limit:
+            fix = "Pass a function that returns a new iterator, which is read as it is needed; if it never ends, endless=True and size."
+            got = f"more than {limit / 2**20:,.0f} MiB in {sum(len(each[0]) for each in chunks):,} examples"
+            raise refusal(recipe.name, "an iterator that fits in memory, since it can be read only once", got, fix)
+    return [_joined([chunk[place] for chunk in chunks]) for place in range(len(chunks[0]))]
+
+
+def _joined(pieces: list[Array]) -> Array:
+    shape, dtype = (sum(map(len, pieces)), *pieces[0].shape[1:]), pieces[0].dtype
+    whole = np.empty(shape, dtype) if dtype == TEXT else aligned(shape, dtype)
+    return np.concatenate(pieces, out=whole)
+
+
+def _labels(recipe: Recipe) -> Array | None:
+    """All targets, where each example has one array of them; reads a whole pass."""
+    structure = recipe.form.structure
+    target = structure[1] if isinstance(structure, tuple) and len(structure) > 1 else None
+    if recipe.shared or not isinstance(target, Leaf) or not target.even:
+        return None
+    before = Form(structure[0]).leaves
+    place = sum(1 if leaf.even else 2 for leaf in before)
+    passed = _watched(recipe, recipe.begin(), "reading the classes")
+    return np.concatenate([chunk[place].copy() for chunk in passed])
+
+
+def dtype_of(leaf: Leaf) -> Any:
+    """What TensorFlow calls the dtype of an array."""
+    return tf.string if leaf.dtype == TEXT else tf.as_dtype(leaf.dtype)
+
+
+def _example_bytes(form: Form) -> int:
+    return sum(leaf.dtype.itemsize * math.prod(each or 16 for each in leaf.shape) for leaf in form.leaves)
+
+
+def _column_specs(form: Form) -> Iterator[Any]:
+    for leaf in form.leaves:
+        if leaf.even:
+            yield tf.TensorSpec((None, *leaf.shape), dtype_of(leaf))
+        else:
+            yield tf.TensorSpec((None,), tf.string)
+            yield tf.TensorSpec((None, len(leaf.shape)), tf.int64)
+
+
+def _shapes(form: Form, ragged: bool) -> dict[str, Any]:
+    """The fields of a source that tell of shapes, and how examples are made of columns: the spec, `read`, and what varying shapes need."""
+    spec = mapped(lambda _, leaf: tf.TensorSpec(leaf.shape, dtype_of(leaf)), form.structure)
+    if all(leaf.even for leaf in form.leaves):
+        return {"spec": spec, "read": lambda columns: tf.nest.pack_sequence_as(spec, tf.nest.flatten(columns))}
+
+    def load(row: Any, seed: Any) -> Any:
+        del seed
+        rest = iter(row)
+        return mapped(lambda _, leaf: next(rest) if leaf.even else _decoded(leaf, next(rest), next(rest)), form.structure)
+
+    loader = Loader(load=load, explain=lambda _, error: error)
+    return {"spec": spec, "read": lambda columns: columns, "loader": loader, "uneven": "ragged" if ragged else "padded"}
+
+
+def _decoded(leaf: Leaf, content: Any, shape: Any) -> Any:
+    """An array again of its bytes and shape."""
+    dtype = dtype_of(leaf)
+    if dtype == tf.string:
+        return tf.ensure_shape(tf.io.parse_tensor(content, tf.string), leaf.shape)
+    flat = tf.io.decode_raw(content, BITS.get(dtype, dtype))
+    flat = tf.bitcast(flat, dtype) if dtype in BITS else flat
+    return tf.ensure_shape(tf.reshape(flat, shape), leaf.shape)
