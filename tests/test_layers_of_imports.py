@@ -33,7 +33,7 @@ ROWS = [
     ["assembly", "screening", "mixing"],
     ["feed", "cache"],
     ["shown", "digests", "cachefolder", "pipeline"],
-    ["windows", "hooks"],
+    ["windows", "hooks", "padding", "fitting"],
     ["layers", "devices", "options"],
     ["sources.tablestreams", "sources.generators"],
     ["sources.tabular", "sources.series", "sources.catalog"],

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfinput import cache, labels, options, splits
+from tfinput import cache, devices, labels, options, splits
 from tfinput.errors import refusal
 from tfinput.feed import Feed, Part
 from tfinput.order import Members
@@ -25,7 +25,7 @@ def build(
     split: splits.Split | None = None,
 ) -> Feed:
     """Split (unless `split` says how), cache and settle; `given` are the known options with their defaults filled in."""
-    settings = options.settle(given)
+    settings = options.settle(given, devices.shards(), devices.replicas())
     how = (given["stratify"], given["groups"], source.labels, source.identities)
     drawn = split or splits.split(source.size, settings.seed, given["validation_split"], given["test_split"], *how)
     if given["balance"] is not None:

@@ -32,6 +32,29 @@ def _backend() -> str:
     return str(keras.backend.backend()) if keras is not None else "tensorflow"
 
 
+def shards() -> int:
+    """Into how many equal parts each batch is cut: TPU replicas and the devices of `keras.distribution` take nothing else.
+
+    `tf.distribute` on CPUs and GPUs takes any batch, and counts an uneven one right.
+    """
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, (tf.distribute.TPUStrategy, tf.distribute.experimental.TPUStrategy)):
+        return int(strategy.num_replicas_in_sync)
+    keras = sys.modules.get("keras")
+    distribution = keras.distribution.distribution() if keras is not None and _backend() == "jax" else None
+    if distribution is None:
+        return 1
+    mesh = distribution.device_mesh
+    names = list(mesh.axis_names)
+    axis = getattr(distribution, "batch_dim_name", None)
+    return int(mesh.shape[names.index(axis) if axis in names else 0])
+
+
+def replicas() -> int:
+    """How many replicas of a `tf.distribute` strategy train."""
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)
+
+
 def parallelism(asked: int | None) -> Parallelism:
     """AUTOTUNE beside an accelerator; on a CPU that trains as well, two batches at a time and no hand-over at the end.
 

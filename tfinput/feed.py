@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tfinput import interrupts, options, pipeline, seeds, shown
+from tfinput import fitting, interrupts, options, pipeline, seeds, shown
 from tfinput.errors import refusal, short
 from tfinput.labels import classes
 from tfinput.order import Members
 from tfinput.source import Source
-from tfinput.steps import divisors_near, even_batch_size, layout, position, whole
+from tfinput.steps import even_batch_size, layout, position, whole
 
 NAMES = ("train", "validation", "test")
 
@@ -76,7 +76,7 @@ class Feed:
         asked = self.settings.validation_batch_size
         if name == "train":
             return self.settings.batch_size
-        return asked or even_batch_size(self.parts[name].members.count, self.settings.batch_size)
+        return asked or even_batch_size(self.parts[name].members.count, self.settings.batch_size, self.settings.replicas)
 
     def _size(self, name: str) -> int:
         if name not in self.parts:
@@ -176,31 +176,20 @@ class Feed:
             ValueError: if `steps_per_execution` does not divide `steps_per_epoch`.
 
         """
-        interrupts.refresh()
+        fitting.check_devices(self.settings)
         if model is not None:
-            self._check_execution(model)
+            fitting.check_execution(model, self.parts["train"].members.drawn, self.settings)
+            fitting.check_metrics(model, {name: (self._size(name), self._batch_size(name)) for name in self.parts}, self.settings)
         given = {"x": self.train, "steps_per_epoch": self.steps_per_epoch, "shuffle": False}
         if "validation" in self.parts:
             given |= {"validation_data": self.validation, "validation_steps": self.validation_steps}
         return given
 
-    def _check_execution(self, model: Any) -> None:
-        asked = int(getattr(model, "steps_per_execution", 1) or 1)
-        steps = self.steps_per_epoch
-        if steps % asked:
-            near = divisors_near(steps, asked)
-            sizes = [
-                size
-                for size in range(self.settings.batch_size, 1, -1)
-                if layout(self.parts["train"].members.drawn, size, self.settings.drop_remainder).steps % asked == 0
-            ][:1]
-            other = f", or batch_size={sizes[0]} in the builder" if sizes else ""
-            fix = f"Use steps_per_execution={near[0]} in compile{other}."
-            raise refusal("steps_per_execution", f"a divisor of the {steps} steps of an epoch", str(asked), fix)
-
     def evaluate_args(self, split: str = "validation") -> dict[str, Any]:
         """Keyword arguments for `model.evaluate`: one whole pass over a split, unshuffled and unaugmented."""
-        dataset = self.examples(split)
+        fitting.check_devices(self.settings)
+        exact = self.examples(split)
+        dataset = exact if self.settings.replicas == 1 else self._pass(split)
         return {"x": dataset, "steps": int(dataset.cardinality())}
 
     def predict_args(self, split: str = "validation") -> dict[str, Any]:
@@ -220,6 +209,8 @@ class Feed:
             made = [name for name in NAMES if name in self.parts]
             fix = "Pass validation_split or validation_data (test_split, test_data) to the builder."
             raise refusal("split", f"one of {made}", short(split), fix)
+        if self.settings.replicas > 1:
+            return dataclasses.replace(self, settings=dataclasses.replace(self.settings, shards=1, replicas=1)).examples(split)
         return self._pass("train") if split == "train" else getattr(self, split)
 
     def at(self, epoch: int = 0, step: int = 0) -> Feed:

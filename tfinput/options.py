@@ -108,6 +108,8 @@ class Settings:
     drop_remainder: bool
     validation_batch_size: int | None
     num_parallel_calls: int | None
+    shards: int = 1
+    replicas: int = 1
 
 
 def common_options(builder: Callable[P, R]) -> Callable[P, R]:
@@ -136,8 +138,11 @@ def known(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
     return {name: given.get(name, default) for name, (default, _) in DOCUMENTED.items()}
 
 
-def settle(options: dict[str, Any]) -> Settings:
-    """Check the options that are no data."""
+def settle(options: dict[str, Any], shards: int = 1, replicas: int = 1) -> Settings:
+    """Check the options that are no data.
+
+    `shards` is into how many equal parts devices cut each batch, `replicas` into how many parts of any size.
+    """
     for name in ("shuffle", "drop_remainder"):
         value = options[name]
         if type(value).__name__ not in ("bool", "bool_") and not (value is None and name == "drop_remainder"):
@@ -160,6 +165,13 @@ def settle(options: dict[str, Any]) -> Settings:
         fix = "Use shuffle=True, or balance=None."
         raise refusal("balance with shuffle=False", "one of the two", "both: what an epoch takes is drawn", fix)
     least = {name: options[name] for name in ("validation_batch_size", "num_parallel_calls")}
+    for name in ("batch_size", "validation_batch_size"):
+        if options[name] is not None and whole(name, options[name]) % shards:
+            near = max(shards, options[name] // shards * shards)
+            raise refusal(name, f"a multiple of the {shards} devices that share each batch", short(options[name]), f"Pass {name}={near}.")
+    if shards > 1 and options["drop_remainder"] is not None and not options["drop_remainder"]:
+        fix = "Leave it out: what an epoch drops, others train on; validation drops nothing."
+        raise refusal("drop_remainder", f"whole batches, which {shards} devices share", "False", fix)
     return Settings(
         batch_size=whole("batch_size", options["batch_size"]),
         shuffle=bool(options["shuffle"]),
@@ -169,7 +181,9 @@ def settle(options: dict[str, Any]) -> Settings:
         batch_preprocess=options["batch_preprocess"],
         batch_augment=options["batch_augment"],
         cache=_cache(options["cache"]),
-        drop_remainder=bool(options["drop_remainder"]),
+        drop_remainder=shards > 1 if options["drop_remainder"] is None else bool(options["drop_remainder"]),
+        shards=shards,
+        replicas=max(shards, replicas),
         **{name: None if value is None else _parallel(name, value) for name, value in least.items()},
     )
 

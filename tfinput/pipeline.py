@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfinput import devices, hooks, order, seeds, windows
+from tfinput import devices, hooks, order, padding, seeds, windows
 from tfinput.options import Settings
 from tfinput.order import Members
 from tfinput.source import Source
@@ -54,14 +54,17 @@ def train(source: Source, members: Members, settings: Settings, epoch: int = 0, 
 def full_pass(source: Source, members: Members, batch_size: int, settings: Settings) -> Any:
     """One finite pass in source order: every example once, nothing random."""
     laid = layout(members.count, batch_size, drop_remainder=False)
-    size = laid.last if laid.steps == 1 else batch_size
+    filled = laid.last < batch_size and (settings.shards > 1 or members.count < settings.replicas)
+    size = laid.last if laid.steps == 1 and not filled else batch_size
     stages = _example_stages(source, settings, training=False)
     with tf.device("CPU:0"):
         every = tf.data.Dataset.from_tensors(0).map(lambda _: members.tensor())
         indices = every if source.stream is None else windows.full_pass(source, members)
-        sizes = None if laid.uniform else [size] * (laid.steps - 1) + [laid.last]
+        sizes = None if laid.uniform or filled else [size] * (laid.steps - 1) + [laid.last]
+        indices = indices.repeat() if filled else indices
         batches = _read(source, indices, size, sizes, stages, (0, 0, members.count), settings)
         batches = _on_batches(source, batches, settings, laid, 0, 0, augment=False)
+        batches = padding.weighted(batches.take(laid.steps), size, members.count) if filled else batches
         whole = tf.data.experimental.assert_cardinality(laid.steps)
         return devices.apply(batches.apply(whole), devices.parallelism(settings.num_parallel_calls))
 
@@ -94,7 +97,8 @@ def _read(
     calls = devices.parallelism(settings.num_parallel_calls).calls
     # Examples of several lengths are padded batch by batch, and Python code makes batch by batch: a block of theirs is a batch.
     batchwise = source.fetch is not None or bool(source.uneven and stages)
-    block = size if batchwise else _block(source, size, bool(stages))
+    live = source.stream is not None and source.stream.live
+    block = size if batchwise or live else _block(source, size, bool(stages))
 
     def read(indices: Any, rows: Any = None) -> Any:
         return source.read(indices if rows is None else rows)

@@ -37,6 +37,7 @@ class Stream:
             tensors with one row per example, as `Source.read` takes it.
         window: examples that are shuffled together.
         chunked: whether units are so large that they come in many chunks, which are read one after another; else each is one chunk.
+        live: whether examples are made as they are read, so that a batch is handed on as soon as it is full.
         explain: given a unit's number and how many examples came before it failed or ended early, raises the error that tells why;
             without it, errors are those of `open`.
 
@@ -46,6 +47,7 @@ class Stream:
     open: Callable[[Any], Any]
     window: int = 1 << 14
     chunked: bool = False
+    live: bool = False
     explain: Callable[[Any, Any], None] | None = None
 
 

@@ -86,20 +86,21 @@ def position(epoch: int, step: int, steps_per_epoch: int) -> tuple[int, int]:
     return epoch + step // steps_per_epoch, step % steps_per_epoch
 
 
-def even_batch_size(size: int, batch_size: int) -> int:
-    """The largest divisor of `size` in [batch_size / 2, batch_size], else `batch_size`.
+def even_batch_size(size: int, batch_size: int, shards: int = 1) -> int:
+    """The largest divisor of `size` in [batch_size / 2, batch_size] that `shards` divides, else `batch_size` or what of it is there.
 
     Batches of one size need one compilation and no arithmetic about the last batch.
 
     >>> even_batch_size(360, 128), even_batch_size(359, 128), even_batch_size(50, 128)
     (120, 128, 50)
     """
-    if size <= batch_size:
+    if size <= batch_size and size % shards == 0:
         return size
     for candidate in range(batch_size, -(-batch_size // 2) - 1, -1):
-        if size % candidate == 0:
+        if size % candidate == 0 and candidate % shards == 0:
             return candidate
-    return batch_size
+    # Keras under a strategy wants a first batch that all replicas get the same number of.
+    return batch_size if size > batch_size or shards == 1 else max(shards, size // shards * shards)
 
 
 def divisors_near(steps: int, wanted: int, count: int = 3) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 import tensorflow as tf
 
-from tfinput import feed, labels, options, steps
+from tfinput import devices, feed, labels, options, steps
 from tfinput.errors import refusal, short
 from tfinput.feed import Feed, Part
 from tfinput.mixing import Ingredient, mixed
@@ -55,7 +55,7 @@ def mix(feeds: Sequence[Feed], *, weights: Any = None, size: int | None = None, 
     """
     known = options.known(dict(given), mix)
     _refuse_options(known, weights, size)
-    settings = options.settle(known)
+    settings = options.settle(known, devices.shards(), devices.replicas())
     chosen = _checked(feeds)
     spec = _spec(chosen)
     names = _class_names(chosen)

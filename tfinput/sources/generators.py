@@ -95,7 +95,7 @@ def streamed(recipe: Recipe, window: int | None, ragged: bool, fingerprint: Call
     return Source(
         name=recipe.name,
         size=size,
-        stream=kind(counts=np.array([size], np.int64), open=opened, window=window, chunked=True),
+        stream=kind(counts=np.array([size], np.int64), open=opened, window=window, chunked=True, live=True),
         labels=lambda: _labels(recipe),
         fingerprint=fingerprint,
         in_memory=False,

@@ -1,0 +1,45 @@
+"""Evaluation on two logical devices of one strategy: what Keras reports, beside NumPy; a line of JSON for every case."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import json
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfinput
+
+warnings.simplefilter("error")
+
+
+def main() -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    alone = tfinput.from_arrays(np.arange(20), batch_size=6)
+    order = [batch.numpy().tolist() for batch, _ in zip(alone.train, range(8), strict=False)]
+    with strategy.scope():
+        net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")])
+        net.compile(keras.optimizers.SGD(0.0), "mse", metrics=["mae"])
+        feed = tfinput.from_arrays(np.arange(20), batch_size=6)
+        parts = iter(strategy.experimental_distribute_dataset(feed.train))
+        shared = [[row for part in strategy.experimental_local_results(next(parts)) for row in part.numpy().tolist()] for _ in range(8)]
+        found = []
+        for size in range(1, 41):
+            x = np.arange(size, dtype="float32")[:, None]
+            y = np.square(x[:, 0]) / 10
+            off = x[:, 0] + 1 - y
+            for batch in (4, 6, 8):
+                feed = tfinput.from_arrays(np.zeros((8, 1), "float32"), np.zeros(8, "float32"), batch_size=batch, validation_data=(x, y))
+                loss, error = net.evaluate(**feed.evaluate_args(), verbose=0)
+                found.append([size, batch, loss, float(np.square(off).mean()), error, float(np.abs(off).mean()), True])
+    print(json.dumps({"cases": found, "order": order, "shared": shared}))
+
+
+main()
