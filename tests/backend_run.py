@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import warnings
+from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 warnings.simplefilter("error")
@@ -23,6 +25,8 @@ import tensorflow as tf
 import tfinput
 
 SIZE, HELD, BATCH, EPOCHS = 23, 10, 4, 3
+FILES = 17
+SPLIT: dict[str, Any] = {"batch_size": 4, "validation_split": 0.3, "validation_batch_size": 3}
 
 
 class Recorder(keras.Model):
@@ -127,12 +131,73 @@ def layered() -> list[bool]:
     for layer in (stack, keras.layers.RandomRotation(0.4)):
         feed = tfinput.from_arrays(np.repeat(x[:1], 12, axis=0), batch_size=4, batch_augment=layer)
         whole = [batch.numpy() for batch in feed.train.take(8)]
-        for step in range(6):
+        for step in (1, 2, 5):
             tail = [batch.numpy() for batch in feed.at(step=step).train.take(2)]
             checks.append(all(np.array_equal(a, b) for a, b in zip(tail, whole[step:], strict=False)))
         checks.append(not any(np.array_equal(whole[0], other) for other in whole[1:]))
     return checks
 
 
+def columns(number: Any) -> Any:
+    """An input for the recorder: the identity, and what the model computes on."""
+    number = tf.cast(number, tf.float32)
+    return tf.stack([number, number / 2])
+
+
+def pictures(folder: Path) -> tfinput.Feed:
+    """A class folder of PNGs, each as bright as its place in it."""
+    for number in range(FILES):
+        path = folder / "ab"[number // 10] / f"{number:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(tf.io.encode_png(tf.fill((2, 2, 1), tf.constant(number, tf.uint8))).numpy())
+    options: dict[str, Any] = {"image_size": (2, 2), "color_mode": "grayscale", "verbose": False}
+    return tfinput.from_images(folder, preprocess=lambda x, y: (columns(x[0, 0, 0]), tf.cast(y, tf.float32)), **options, **SPLIT)
+
+
+def records(folder: Path) -> tfinput.Feed:
+    """Two TFRecord files."""
+    for place, numbers in enumerate((range(10), range(10, FILES))):
+        with tf.io.TFRecordWriter(str(folder / f"{place}.tfrecord")) as writer:
+            for number in numbers:
+                feature = tf.train.Feature(float_list=tf.train.FloatList(value=[number, number / 3]))
+                writer.write(tf.train.Example(features=tf.train.Features(feature={"x": feature})).SerializeToString())
+    features = {"x": tf.io.FixedLenFeature([2], tf.float32)}
+
+    def preprocess(row: Any) -> Any:
+        return columns(row["x"][0]), row["x"][1]
+
+    options: dict[str, Any] = {"features": features, "shuffle_window": 6, "verbose": False}
+    return tfinput.from_tfrecords(str(folder / "*.tfrecord"), preprocess=preprocess, **options, **SPLIT)
+
+
+def table(folder: Path) -> tfinput.Feed:
+    """A CSV file."""
+    (folder / "x.csv").write_text("x,y\n" + "".join(f"{number},{number / 3}\n" for number in range(FILES)))
+    return tfinput.from_csv(folder / "x.csv", label="y", preprocess=lambda x, y: (columns(x["x"]), tf.cast(y, tf.float32)), **SPLIT)
+
+
+def filed() -> dict[str, Any]:
+    """Of each kind of file: what fit saw, what the feed itself gives, and what evaluate and NumPy make of it."""
+    found = {}
+    for make in (pictures, records, table):
+        with tempfile.TemporaryDirectory() as folder:
+            feed = make(Path(folder))
+            model = Recorder()
+            model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
+            model.fit(**feed.fit_args(), epochs=2, verbose=0)
+            seen = {kind: list(batches) for kind, batches in model.seen.items()}
+            loss = model.evaluate(**feed.evaluate_args(), verbose=0)
+            x, y = (np.concatenate(part) for part in zip(*feed.validation.as_numpy_iterator(), strict=True))
+            found[make.__name__] = {
+                "seen": seen,
+                "own": [batch[0].numpy()[:, 0].astype(int).tolist() for batch in feed.train.take(2 * feed.steps_per_epoch)],
+                "steps": [feed.steps_per_epoch, feed.validation_steps],
+                "train": feed.indices["train"].tolist(),
+                "validation": feed.indices["validation"].tolist(),
+                "losses": [float(loss), float(np.mean((x[:, 1] - y) ** 2))],
+            }
+    return found
+
+
 if __name__ == "__main__":
-    print(json.dumps({"trained": trained(), "evaluated": evaluated(), "layered": layered()}))
+    print(json.dumps({"trained": trained(), "evaluated": evaluated(), "layered": layered(), "filed": filed()}))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow looks through every function for what oneDNN could do, which takes a sixth of the tests' time.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import itertools
 from typing import Any

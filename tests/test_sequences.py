@@ -249,6 +249,10 @@ def test_nothing_is_left_after_a_break_or_an_error_in_a_callback() -> None:
     me = psutil.Process()
     next(iter(tf.data.Dataset.range(2).prefetch(1)))  # TensorFlow has opened what it keeps.
     feed = tfinput.from_sequence(Rows(1000), batch_size=4, workers=2)
+    gc.collect()
+    end = time.monotonic() + 5
+    while me.children() and time.monotonic() < end:  # of other tests
+        time.sleep(0.05)
     before = len(me.children()), me.num_fds()
     for _ in range(2):
         for _batch in feed.train:

@@ -23,11 +23,11 @@ from tfinput.options import Settings
 from tfinput.order import Members
 from tfinput.source import Source
 from tfinput.sources import arrays
-from tfinput.sources.files import open_file
+from tfinput.sources.files import TextRows, open_file
 from tfinput.sources.leaves import Leaf, leaf, memory_leaf
 from tfinput.sources.memory import TensorRows, aligned
 
-FORMAT = 1
+FORMAT = 2
 
 
 def apply(source: Source, settings: Settings) -> tuple[Source, Settings]:
@@ -48,7 +48,7 @@ def apply(source: Source, settings: Settings) -> tuple[Source, Settings]:
 
 def _blocks(source: Source, settings: Settings, start: int = 0) -> tuple[Any, Iterator[Any]]:
     """The spec of a batch of the preprocessed examples, and the batches from example `start` on, with a progress bar."""
-    plain = dataclasses.replace(settings, augment=None, batch_preprocess=None, batch_augment=None)
+    plain = dataclasses.replace(settings, augment=None, batch_preprocess=None, batch_augment=None, shards=1, replicas=1)
     size = max(1, min(256, (8 << 20) // max(source.example_bytes, 1)))
     members = Members(source.size - start, np.arange(start, source.size)) if start else Members(source.size)
     batches = pipeline.full_pass(source, members, size, plain)
@@ -96,18 +96,16 @@ def _in_memory(source: Source, settings: Settings) -> Source:
 
 def _in_folder(source: Source, settings: Settings, folder: Path) -> Source:
     spec, batches = _blocks(source, settings)
+    flat = tf.nest.flatten(spec)
     if not cachefolder.intact(folder):
-        flat = tf.nest.flatten(spec)
-        if any(part.dtype == tf.string for part in flat):
-            raise refusal("cache", "numbers for a folder of .npy files", "text", "Use cache='memory'.")
         cachefolder.write(folder, flat, source.size, lambda start: _blocks(source, settings, start)[1] if start else batches)
-    files = [folder / f"{place}.npy" for place in range(len(tf.nest.flatten(spec)))]
-    return arrays.of_leaves(
-        tf.nest.pack_sequence_as(spec, [_opened(file, part) for file, part in zip(files, tf.nest.flatten(spec), strict=True)]), source.name
-    )
+    parts = [_opened(f"cached[{place}]", cachefolder.files(folder, place, part), part) for place, part in enumerate(flat)]
+    return arrays.of_leaves(tf.nest.pack_sequence_as(spec, parts), source.name)
 
 
-def _opened(file: Path, spec: Any) -> Leaf:
-    rows = open_file(file)
-    rows.dtype = np.dtype(spec.dtype.as_numpy_dtype)
-    return leaf(file.stem, rows)
+def _opened(path: str, files: list[Path], spec: Any) -> Leaf:
+    rows = [open_file(file) for file in files]
+    if spec.dtype == tf.string:
+        return Leaf(path, rows[0].shape[0], tf.TensorSpec(spec.shape[1:], tf.string), TextRows(rows[1], rows[0]))
+    rows[0].dtype = np.dtype(spec.dtype.as_numpy_dtype)
+    return leaf(path, rows[0])

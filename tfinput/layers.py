@@ -47,7 +47,8 @@ def _with_state(layer: Any, x: Any, seed: Any) -> Any:
     import keras
 
     if not layer.built:
-        layer(x)  # Creates its variables, outside of the scope below.
+        # Creates its variables, outside of the scope below and in a graph that nobody runs: a random layer counts its calls.
+        tf.function(lambda value: layer(value)).get_concrete_function(tf.nest.map_structure(tf.type_spec_from_value, x))
     weights = {id(weight) for weight in layer.weights}
     states = [state for state in layer.variables if id(state) not in weights and tuple(state.shape) == (2,)]
     given = []

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Unpack
 
-from tfinput import assembly, feed, options, screening
+from tfinput import assembly, feed, options
 from tfinput.builders import subjects
 from tfinput.errors import refusal, short
 from tfinput.source import Source
@@ -128,11 +128,7 @@ def _source(subject: Any, asked: subjects.Asked, look: decoding.Look, on_bad: st
         mask_look = dataclasses.replace(look, channels=1, interpolation="nearest", dtype="uint8", fast=False, mask=True)
         return images.source(pictures, None, images.Pictures(kept.masks, mask_look), **about)
 
-    source = made(found)
-    if on_bad == "raise":
-        return source
-    kept, skipped = subjects.sound(found, screening.broken(source), asked, name)
-    return dataclasses.replace(made(kept), skipped=skipped) if skipped else source
+    return subjects.sifted(made, found, asked, name, on_bad)
 
 
 def _look(

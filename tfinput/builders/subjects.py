@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tfinput import screening
 from tfinput.errors import FileError, MissingFileError, nearest, refusal, short
 from tfinput.labels import classes, vector_like
+from tfinput.source import Source
 from tfinput.sources import folders
 from tfinput.sources.folders import shown
 from tfinput.sources.leaves import leaf
@@ -222,6 +224,15 @@ def sound(made: Found, broken: dict[int, str], asked: Asked, name: str) -> tuple
         print(f"Skipped {len(broken)} of {len(made.paths)} {asked.kind}; the first: {shown(made.paths[first])}: {reason}")
     keep = np.setdiff1d(np.arange(len(made.paths)), list(broken))
     return made.kept(keep), tuple((made.paths[index], why) for index, why in broken.items())
+
+
+def sifted(make: Callable[[Found], Source], made: Found, asked: Asked, name: str, on_bad: str) -> Source:
+    """The source over what was found, as `make` makes it; with `on_bad="skip"` without the files that cannot be read."""
+    source = make(made)
+    if on_bad == "raise":
+        return source
+    kept, skipped = sound(made, screening.broken(source), asked, name)
+    return dataclasses.replace(make(kept), skipped=skipped) if skipped else source
 
 
 def files_of(name: str, given: Any) -> list[bytes]:

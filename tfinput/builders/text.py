@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tfinput import assembly, feed, options, screening
+from tfinput import assembly, feed, options
 from tfinput.builders import subjects
 from tfinput.errors import FileError, refusal, short
 from tfinput.labels import vector_like
@@ -153,12 +153,7 @@ def _source(subject: Any, asked: subjects.Asked, look: Look, name: str) -> Sourc
     if look.delimiter is not None:
         got = "a folder" if isinstance(path, PATH) and os.path.isdir(path) else short(subject)
         raise refusal(f"{name} with a delimiter", "the path to a file of lines", got, "Pass a path, or delimiter=None.")
-    found = subjects.found(subject, asked, name)
-    source = _files(found, look, name)
-    if look.on_bad == "skip":
-        kept, skipped = subjects.sound(found, screening.broken(source), asked, name)
-        source = dataclasses.replace(_files(kept, look, name), skipped=skipped) if skipped else source
-    return source
+    return subjects.sifted(lambda kept: _files(kept, look, name), subjects.found(subject, asked, name), asked, name, look.on_bad)
 
 
 def _files(found: subjects.Found, look: Look, name: str) -> Source:

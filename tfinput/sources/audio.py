@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +13,10 @@ from tfinput.errors import FileError, MissingFileError, refusal
 from tfinput.source import Loader, Source
 from tfinput.sources import wav
 from tfinput.sources.folders import shown
-from tfinput.sources.leaves import file_identity
+from tfinput.sources.leaves import digest_files, fingerprint
 from tfinput.sources.memory import strings
 from tfinput.sources.targets import Targets
 
-# A fingerprint of many files reads little of each.
-ENDS = 1 << 12
 # Silence behind a clip before it is resampled, in seconds: the transform takes a signal for periodic, and without it the clip's
 # end would ring into its beginning.
 SILENCE = 0.05
@@ -61,8 +57,7 @@ class Clips:
     def digest(self, into: Any) -> None:
         """Feed what makes these clips what they are to a hash object."""
         into.update(repr((self.rate, self.length)).encode())
-        for path in self.paths:
-            into.update(path + b"\0" + file_identity(os.fsdecode(path), ENDS))
+        digest_files(self.paths, into)
 
 
 def source(clips: Clips, targets: Targets | None, ragged: bool, bucket: bool, **about: Any) -> Source:
@@ -80,13 +75,6 @@ def source(clips: Clips, targets: Targets | None, ragged: bool, bucket: bool, **
         audio = _samples(row[0], row[1], clips)
         return audio if targets is None else (audio, targets.encoded(row[2]))
 
-    def fingerprint() -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        clips.digest(digest)
-        if targets is not None:
-            targets.digest(digest)
-        return digest.hexdigest()
-
     return Source(
         size=len(clips.paths),
         spec=clips.spec if targets is None else (clips.spec, targets.spec),
@@ -95,7 +83,7 @@ def source(clips: Clips, targets: Targets | None, ragged: bool, bucket: bool, **
         locate=lambda index: shown(clips.paths[index]),
         uneven=None if clips.length is not None else "ragged" if ragged else "padded",
         lengths=clips.plan[1][:, -1] if bucket and clips.length is None else None,
-        fingerprint=fingerprint,
+        fingerprint=lambda: fingerprint(clips, *([] if targets is None else [targets])),
         in_memory=False,
         **about,
     )

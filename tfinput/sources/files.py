@@ -82,6 +82,11 @@ class MappedRows:
             return _as_bytes(self.path, rows)
         return rows if self.dtype.isnative else rows.astype(self.dtype.newbyteorder("="))
 
+    def stretches(self, starts: Array, ends: Array) -> list[bytes]:
+        """The bytes between places of a vector of bytes."""
+        _refuse_short(self.path, self._mapping.size(), self._end)
+        return [self._mapping[self._offset + start : self._offset + end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
     def all(self) -> Array:
         """All rows, read into memory."""
         return np.array(self.take(np.arange(self.shape[0])))
@@ -89,6 +94,31 @@ class MappedRows:
     def file(self) -> tuple[str, str] | None:
         """The file that holds the rows and the place in it; None while someone may write to it."""
         return (self.path, f"{self._end} {self._strided} {self.dtype.str}") if self._identified else None
+
+
+class TextRows:
+    """Rows of text in two files: the bytes of all texts one after another, and where each ends."""
+
+    tensor = None
+
+    def __init__(self, text: MappedRows, ends: MappedRows) -> None:
+        self.text, self.ends = text, ends
+
+    def take(self, indices: Array) -> Array:
+        """The rows at `indices`, as bytes."""
+        ends = self.ends.take(indices)
+        count = len(indices)
+        before = self.ends.take(np.maximum(indices, 1) - 1).reshape(count, -1)[:, -1:]
+        before[indices == 0] = 0
+        flat = ends.reshape(count, -1)
+        starts = np.concatenate([before, flat[:, :-1]], axis=1)
+        rows = np.empty(flat.size, object)
+        rows[:] = self.text.stretches(starts.reshape(-1), flat.reshape(-1))
+        return rows.reshape(ends.shape)
+
+    def all(self) -> Array:
+        """All rows, read into memory."""
+        return self.take(np.arange(self.ends.shape[0]))
 
 
 def _refuse_short(path: str, size: int, end: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,8 @@ from tfinput.source import Loader, Source
 from tfinput.sources import formats
 from tfinput.sources.decoding import Look, pixels, resized
 from tfinput.sources.folders import HEAD, shown
-from tfinput.sources.leaves import file_identity
+from tfinput.sources.leaves import digest_files, fingerprint
 from tfinput.sources.targets import Targets
-
-# A fingerprint of many files reads little of each.
-ENDS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -41,12 +37,7 @@ class Pictures:
     def digest(self, into: Any) -> None:
         """Feed what makes these pictures what they are to a hash object."""
         into.update(repr(self.look).encode())
-        for path in self.paths:
-            try:
-                into.update(path + b"\0" + file_identity(os.fsdecode(path), ENDS))
-            except OSError as error:
-                fix = "Restore the file, or build the feed again."
-                raise refusal(shown(path), "a file that can be read", error.strerror or str(error), fix, FileError) from error
+        digest_files(self.paths, into)
 
 
 def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures | None = None, **about: Any) -> Source:
@@ -67,19 +58,13 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
     def explain(row: Any, error: Exception) -> Exception:
         return explained([path.numpy() for path in row[: len(scene)]], looks, error)
 
-    def fingerprint() -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        for part in parts:
-            part.digest(digest)
-        return digest.hexdigest()
-
     specs = tuple(part.spec for part in parts)
     return Source(
         size=len(pictures.paths),
         spec=specs[0] if len(specs) == 1 else specs,
         read=read,
         loader=Loader(load=load, explain=explain, random=pictures.look.crop is not None),
-        fingerprint=fingerprint,
+        fingerprint=lambda: fingerprint(*parts),
         locate=lambda index: shown(pictures.paths[index]),
         in_memory=False,
         **about,

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfinput.errors import refusal, short
+from tfinput.errors import FileError, refusal, short
 from tfinput.sources import files, hdf5
+from tfinput.sources.folders import shown
 from tfinput.sources.memory import Array, MemoryRows, TensorRows, snapshot
 
 PIECE = 1 << 24
+# A fingerprint of many files reads little of each.
+ENDS = 1 << 12
 # What tf.data cuts into batches; it has no code for the 8-bit floats and smaller types that TensorFlow has besides.
 DTYPES = frozenset(
     {tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.complex64, tf.complex128, tf.bool, tf.string}
@@ -73,6 +76,24 @@ def file_identity(path: str, ends: int = 1 << 16) -> bytes:
         file.seek(max(0, status.st_size - ends))
         digest.update(file.read(ends))
     return digest.digest()
+
+
+def digest_files(paths: list[bytes], into: Any) -> None:
+    """Feed the identities of files to a hash object."""
+    for path in paths:
+        try:
+            into.update(path + b"\0" + file_identity(os.fsdecode(path), ENDS))
+        except OSError as error:
+            fix = "Restore the file, or build the feed again."
+            raise refusal(shown(path), "a file that can be read", error.strerror or str(error), fix, FileError) from error
+
+
+def fingerprint(*parts: Any) -> str:
+    """A digest of what can feed itself to a hash object."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        part.digest(digest)
+    return digest.hexdigest()
 
 
 def leaves(path: str, value: Any) -> Any:

@@ -221,7 +221,8 @@ def source(
     def load(row: Any, seed: Any) -> Any:
         del seed
         assert parse is not None
-        return parse(row[0])
+        # In a graph a function of its own, so that AutoGraph converts the user's code and not this library's.
+        return parse(row[0]) if tf.executing_eagerly() else tf.function(parse)(row[0])
 
     def explain(row: Any, error: Exception) -> Exception:
         said = (str(error).strip().splitlines() or [""])[0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +12,12 @@ from tfinput.callback import weakly
 from tfinput.errors import FileError, MissingFileError, refusal
 from tfinput.source import Loader, Source
 from tfinput.sources.folders import shown
-from tfinput.sources.leaves import Leaf, file_identity
+from tfinput.sources.leaves import Leaf, digest_files, fingerprint
 from tfinput.sources.memory import TensorRows, strings
 from tfinput.sources.targets import Targets
 
 BOM = b"\xef\xbb\xbf"
 UTF8 = "utf-8"
-# A fingerprint of many files reads little of each.
-ENDS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -39,33 +35,35 @@ class Texts:
     def digest(self, into: Any) -> None:
         """Feed what makes these texts what they are to a hash object."""
         into.update(repr((self.encoding, self.max_length)).encode())
-        for path in self.paths:
-            into.update(path + b"\0" + file_identity(os.fsdecode(path), ENDS))
+        digest_files(self.paths, into)
 
 
 def of_files(texts: Texts, targets: Targets | None, **about: Any) -> Source:
     """The source over text files, with targets of the same number; `about` are fields of the Source."""
+    parts: list[Any] = [texts] if targets is None else [texts, targets]
 
     def recoded(contents: bytes) -> bytes:
         return contents.decode(str(texts.encoding)).encode()
 
+    def read(indices: Any) -> Any:
+        return tuple(tf.gather(part.tensor, indices) for part in parts)
+
     def load(row: Any, seed: Any) -> Any:
         del seed
-        path = row if targets is None else row[0]
-        text = _text(tf.io.read_file(path), texts, recoded)
+        text = _text(tf.io.read_file(row[0]), texts, recoded)
         return text if targets is None else (text, targets.encoded(row[1]))
 
     def explain(row: Any, error: Exception) -> Exception:
-        return explained((row if targets is None else row[0]).numpy(), texts.encoding, error)
+        return explained(row[0].numpy(), texts.encoding, error)
 
     spec = tf.TensorSpec((), tf.string)
     return Source(
         size=len(texts.paths),
         spec=spec if targets is None else (spec, targets.spec),
-        read=_reader(texts.tensor, None if targets is None else targets.tensor),
+        read=read,
         loader=Loader(load=load, explain=explain),
         locate=lambda index: shown(texts.paths[index]),
-        fingerprint=lambda: _digest(texts, targets),
+        fingerprint=lambda: fingerprint(*parts),
         in_memory=False,
         **about,
     )
@@ -74,35 +72,19 @@ def of_files(texts: Texts, targets: Targets | None, **about: Any) -> Source:
 def of_lines(lines: list[bytes], targets: Targets | None, **about: Any) -> Source:
     """The source over lines of text in memory."""
     leaf = Leaf("text", len(lines), tf.TensorSpec((), tf.string), TensorRows(strings(lines)))
-    gather = _reader(leaf.rows.tensor, None if targets is None else targets.tensor)
+    parts: list[Any] = [leaf] if targets is None else [leaf, targets]
 
     def read(indices: Any) -> Any:
-        if targets is None:
-            return gather(indices)
-        text, target = gather(indices)
-        return text, targets.encoded(target)
+        text = tf.gather(leaf.rows.tensor, indices)
+        return text if targets is None else (text, targets.encoded(tf.gather(targets.tensor, indices)))
 
     return Source(
         size=len(lines),
         spec=leaf.spec if targets is None else (leaf.spec, targets.spec),
         read=read,
-        fingerprint=lambda: _digest(leaf, targets),
+        fingerprint=lambda: fingerprint(*parts),
         **about,
     )
-
-
-def _reader(text: Any, target: Any) -> Callable[[Any], Any]:
-    if target is None:
-        return lambda indices: tf.gather(text, indices)
-    return lambda indices: (tf.gather(text, indices), tf.gather(target, indices))
-
-
-def _digest(*parts: Any) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        if part is not None:
-            part.digest(digest)
-    return digest.hexdigest()
 
 
 def _text(contents: Any, texts: Texts, recoded: Callable[[bytes], bytes]) -> Any:
