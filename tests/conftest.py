@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+# Scripts that tests run in processes of their own; importing them for doctests would set up Keras for all tests.
+collect_ignore = ["interrupted.py", "mirrored.py", "sharded.py"]
+
 
 def ids(dataset: Any, count: int | None = None) -> list[list[int]]:
     """The identities in each batch of a dataset whose examples, or whose inputs, are their own identities."""

@@ -87,4 +87,5 @@ def main() -> None:
     print(json.dumps([run(*case, model, 0.3 + drawn.random()) for case in cases]))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -42,4 +42,5 @@ def main() -> None:
     print(json.dumps({"cases": found, "order": order, "shared": shared}))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -48,4 +48,5 @@ def main() -> None:
     print(json.dumps({"cases": found, "steps": feed.steps_per_epoch, "spec": str(feed.element_spec[0].shape)}))
 
 
-main()
+if __name__ == "__main__":
+    main()

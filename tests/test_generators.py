@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -639,7 +640,10 @@ REFUSED = {
         lambda: tfinput.from_generator(itertools.count, size=3, endless=True, validation_data=(broken(-1), 3)),
         "validation_data: expected one whole pass, the same each time, got an iterator without end. ",
     ),
-    "workers": (lambda: tfinput.from_generator(Numbers(3), workers=2), "workers: expected 0 for a generator, got 2. A generator runs in "),
+    "workers": (
+        lambda: tfinput.from_generator(Numbers(3), workers=2),
+        "Numbers with workers=2: expected a function of the number of a shard, got",
+    ),
     "batched": (lambda: tfinput.from_generator(Numbers(3), batched=8), "batched: expected True or False, got 8. "),
     "signature": (
         lambda: tfinput.from_generator(Numbers(3), output_signature=tf.int32),
@@ -805,3 +809,78 @@ def test_keras_replays_the_first_two_batches_of_a_generator() -> None:
     with pytest.warns(UserWarning, match="ran out of data"):
         model.fit(batches(), epochs=3, shuffle=False, verbose=0)
     assert seen[True] == [0, 1, 2, 3, 4, 0, 1, 0, 1]
+
+
+SHARDS = (5, 3, 4)
+
+
+def shard(number: int) -> Any:
+    """Numbers whose hundreds say which shard made them."""
+    for each in range(SHARDS[number]):
+        yield np.int64(100 * number + each)
+
+
+IN_TURN = [0, 100, 200, 1, 101, 201, 2, 102, 202, 3, 203, 4]
+
+
+def test_shards_come_in_turn_each_from_a_process_of_its_own() -> None:
+    feed = tfinput.from_generator(shard, workers=3, batch_size=4, shuffle=False, validation_data=(shard, 12))
+    assert feed.train_size == 12
+    assert ids(feed.validation) == [IN_TURN[:4], IN_TURN[4:8], IN_TURN[8:]]
+    assert [row for batch in ids(feed.train, 6) for row in batch] == 2 * IN_TURN
+    shuffled = tfinput.from_generator(shard, workers=3, batch_size=4)
+    for epoch in (ids(shuffled.train, 3), ids(shuffled.at(epoch=1).train, 3)):
+        assert sorted(itertools.chain(*epoch)) == sorted(IN_TURN)
+    here = os.getpid()
+
+    def processes(number: int) -> Any:
+        yield np.array([number, os.getpid(), np.random.randint(1 << 30)])  # noqa: NPY002  seeded in each process
+
+    rows = next(iter(tfinput.from_generator(processes, workers=2, batch_size=2, shuffle=False).train)).numpy()
+    assert rows[:, 0].tolist() == [0, 1]
+    assert len({here, *rows[:, 1].tolist()}) == 3
+    assert len(set(rows[:, 2].tolist())) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("raise", r"failing, element #5: ValueError: bad 1"),
+        ("kill", r"failing\(1\), in a process of its own, of 2: expected elements until its end, got none: it died \(SIGKILL"),
+        ("exit", r"it died \(exit code 3\)"),
+        ("lock", r"element #5: TypeError: cannot pickle"),
+    ],
+)
+def test_a_shard_that_fails_is_told(fault: str, said: str) -> None:
+    def failing(number: int) -> Any:
+        yield from np.arange(2)
+        if number == 1:
+            if fault == "raise":
+                raise ValueError(f"bad {number}")
+            if fault == "kill":
+                os.kill(os.getpid(), 9)
+            if fault == "exit":
+                os._exit(3)
+            yield threading.Lock()
+        yield from np.arange(4)
+
+    feed = tfinput.from_generator(failing, workers=2, size=12, batch_size=12, shuffle=False)
+    with pytest.raises(tf.errors.OpError, match=said):
+        next(iter(feed.train))
+
+
+def test_processes_of_shards_go_with_the_iterator() -> None:
+    import psutil
+
+    def endless(number: int) -> Any:
+        yield from itertools.count(number)
+
+    feed = tfinput.from_generator(endless, workers=2, size=10**6, endless=True, batch_size=4, shuffle=False)
+    iterator = iter(feed.train)
+    next(iterator)
+    assert len(psutil.Process().children()) == 2
+    del iterator
+    end = time.monotonic() + 5
+    while psutil.Process().children() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not psutil.Process().children()

@@ -47,7 +47,7 @@ ROWS = [
         "sources.datasets",
         "sources.hazards",
     ],
-    ["workers.pool", "workers.thread", "workers.producing"],
+    ["workers.pool", "workers.thread", "workers.producing", "workers.generating"],
     ["workers.running"],
     ["workers.process", "workers.child"],
     ["workers.fetching"],

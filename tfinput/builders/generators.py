@@ -22,6 +22,7 @@ from tfinput.sources.elements import TEXT, Form, Leaf, mapped
 from tfinput.sources.leaves import DTYPES
 from tfinput.sources.tabular import free_bytes
 from tfinput.steps import whole
+from tfinput.workers.generating import Sharded
 from tfinput.workers.packing import Recipe
 
 ENDLESS = (itertools.count, itertools.cycle, itertools.repeat)
@@ -72,7 +73,8 @@ def from_generator(
             `output_signature`, the first axis of each array varies then.
         shuffle_window: examples that are shuffled together; None takes 16,384, or fewer large ones (64 MiB). The first batch of an
             epoch waits until so many were made.
-        workers: 0; processes are for `from_sequence`.
+        workers: processes. The function then takes the number of a shard, from 0 on, each process runs it with its own, and their
+            elements come in turn, one of each: the same order in each pass. 0 runs it in a thread.
         {common options}
 
     Returns:
@@ -108,22 +110,21 @@ class _Asked:
     form: Form | None
     ragged: bool
     window: int | None
+    workers: int
 
 
 def _asked(size: Any, batched: Any, endless: Any, signature: Any, ragged: Any, window: Any, workers: Any) -> _Asked:
     for name, value in (("batched", batched), ("endless", endless), ("ragged", ragged)):
         if not isinstance(value, bool):
             raise refusal(name, "True or False", short(value), f"Pass {name}=True or leave it out.", TypeError)
-    if whole("workers", workers, 0):
-        fix = "A generator runs in a thread of its own. Examples that can be looked up by number go to processes: from_sequence(workers=…)."
-        raise refusal("workers", "0 for a generator", str(workers), fix)
     size = None if size is None else whole("size", size)
     if endless and size is None:
         raise refusal("endless=True", "size beside it", "none", "Pass the number of examples that make an epoch: size=10_000.")
     form = None if signature is None else _signed(signature, batched)
     if ragged and form is not None and all(leaf.even for leaf in form.leaves):
         raise refusal("ragged=True", "None in a shape of output_signature", "none", "Put None where lengths vary.")
-    return _Asked(size, batched, endless, form, ragged, None if window is None else whole("shuffle_window", window))
+    window = None if window is None else whole("shuffle_window", window)
+    return _Asked(size, batched, endless, form, ragged, window, whole("workers", workers, 0))
 
 
 def _signed(signature: Any, batched: bool) -> Form:
@@ -169,7 +170,10 @@ def _source(subject: Any, asked: _Asked, name: str) -> tuple[Source, Form, int]:
     """The source over a subject, the form of its examples, and how many rows its first element has."""
     once = _is_iterator(subject)
     called = name or _name(subject)
-    begin = generators.Shared(subject) if once else generators.Fresh(_function(subject, called), called)
+    if asked.workers:
+        begin: Any = Sharded(_of_shards(subject, asked.workers, called), asked.workers, called)
+    else:
+        begin = generators.Shared(subject) if once else generators.Fresh(_function(subject, called), called)
     if once and isinstance(subject, ENDLESS) and not asked.endless and _forever(subject):
         fix = "Pass endless=True and the number of examples that make an epoch: size=10_000."
         raise refusal(called, "an iterator that ends, or endless=True", f"{short(subject)}, which never does", fix)
@@ -219,6 +223,24 @@ def _function(subject: Any, called: str) -> Callable[[], Any]:
     fix = "Arrays go to from_arrays, objects with __len__ and __getitem__ to from_sequence."
     got = f"{short(subject)} ({type(subject).__name__})"
     raise refusal(called, "a function that returns a new iterator", got, fix, TypeError)
+
+
+def _of_shards(subject: Any, workers: int, called: str) -> Callable[[int], Any]:
+    """What begins a pass over one of several shards."""
+    what = f"{called} with workers={workers}"
+    if not callable(subject):
+        fix = "Write def examples(shard): …, or use workers=0."
+        raise refusal(what, "a function of the number of a shard", f"{short(subject)} ({type(subject).__name__})", fix, TypeError)
+    try:
+        inspect.signature(subject).bind(0)
+    except TypeError:
+        fix = f"Write def {called}(shard): …, with shard from 0 to {workers - 1}: each process makes a part of the examples."
+        got = f"one of {inspect.signature(subject)}"
+        raise refusal(what, "a function of the number of a shard", got, fix, TypeError) from None
+    except ValueError:  # It has no signature.
+        pass
+    function: Callable[[int], Any] = subject
+    return function
 
 
 def _forever(subject: Any) -> bool:

@@ -20,12 +20,8 @@ from tfinput.workers.slots import Slot, Windows
 
 def main(pipe: int, memory: int, control: int, jobs: int, life: int, stacks: int, place: int) -> None:
     """Serve until the pipe closes; the arguments are descriptors, and this worker's place in the control file."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
-    _end_with_parent(life)
+    report = prepared(life, stacks)
     connection = Connection(pipe)
-    report = os.fdopen(stacks, "w")
-    faulthandler.enable(report)
-    faulthandler.register(signal.SIGUSR1, report, all_threads=False)
     progress = _progress(control, place)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         sys.path[:], folder = connection.recv()
@@ -41,6 +37,17 @@ def main(pipe: int, memory: int, control: int, jobs: int, life: int, stacks: int
             elif job is not None:
                 progress[:] = serial, 0
                 connection.send((serial, *_done(job, windows, progress, *message[1:])))
+    report.close()
+
+
+def prepared(life: int, stacks: int) -> Any:
+    """Make this process one that lives as long as its parent, and that tells where it is; returns the file it tells that in."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
+    _end_with_parent(life)
+    report = os.fdopen(stacks, "w")
+    faulthandler.enable(report)
+    faulthandler.register(signal.SIGUSR1, report, all_threads=False)
+    return report
 
 
 def _progress(control: int, place: int) -> Any:
@@ -77,7 +84,7 @@ def _loaded(connection: Any, jobs: int, start: int, length: int) -> Job | None:
     try:
         job: Job = cloudpickle.loads(pickled)
     except Exception as error:
-        connection.send((LOAD, "failed", None, *_told(error)))
+        connection.send((LOAD, "failed", None, *told(error)))
         return None
     connection.send((LOAD, "ready", None))
     return job
@@ -101,10 +108,10 @@ def _done(job: Job, windows: Windows, progress: Any, part: Part, slot: Slot | No
             return "done", len(batch[0])
         return "done", batch or (columns if slot is None else None)
     except Exception as error:
-        return ("failed", min(row, len(part.indices) - 1), *_told(error))
+        return ("failed", min(row, len(part.indices) - 1), *told(error))
 
 
-def _told(error: Exception) -> tuple[Any, str, str]:
+def told(error: Exception) -> tuple[Any, str, str]:
     """An error on its way to the parent: itself if it can be pickled, what it says, and its traceback."""
     import cloudpickle
 

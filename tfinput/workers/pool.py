@@ -11,7 +11,7 @@ import time
 from tfinput.errors import refusal
 from tfinput.workers.fetching import Ticket
 from tfinput.workers.job import Job
-from tfinput.workers.process import pickled
+from tfinput.workers.process import dumped
 from tfinput.workers.running import Run
 
 
@@ -22,7 +22,7 @@ class Pool:
         """`item_timeout` is the longest an element may take, in seconds."""
         self.warnings: list[str] = []
         self._job = job
-        self._pickled = pickled(job)
+        self._pickled = dumped(job, job.name, job.items)
         self._count = workers
         self._timeout = item_timeout
         self._lock = threading.Lock()
@@ -34,7 +34,7 @@ class Pool:
 
     def renew(self) -> None:
         """Have the workers load the items again, as they are now."""
-        self._pickled = pickled(self._job)
+        self._pickled = dumped(self._job, self._job.name, self._job.items)
         if self._run is not None:
             self._run.load(self._pickled)
 

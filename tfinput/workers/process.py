@@ -15,11 +15,11 @@ from typing import Any
 
 from tfinput.errors import refusal, short
 from tfinput.workers.fetching import Ticket
-from tfinput.workers.job import Job, Part
+from tfinput.workers.job import Part
 from tfinput.workers.slots import unnamed_file
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tfinput.workers.child import main; main(*map(int, sys.argv[1:]))"
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tfinput.workers.{module} import main; main(*map(int, sys.argv[1:]))"
 # Libraries that would start a thread for every core in every worker.
 SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -33,57 +33,60 @@ class Errand:
         self.part = part
 
 
-class Worker:
-    """A worker process, what it has to do, and when it was last seen to make progress."""
+class Process:
+    """A fresh Python process that runs the `main` of a module beside this one, with a pipe to it."""
 
-    def __init__(self, place: int, shared: Sequence[int]) -> None:
-        """Start a fresh Python process, which gets a pipe and the descriptors that it shares with its parent."""
-        self.place = place
-        self.errands: dict[int, Errand] = {}
-        self.loaded = (0, 0)
-        self.ready = False
-        self.seen: tuple[tuple[int, int], float] = ((0, 0), time.monotonic())
-        try:
-            ours, theirs = socket.socketpair()
-        except OSError as error:
-            raise _no_room(error) from error
-        with ours, theirs:
-            self.stacks = unnamed_file()
-            descriptors = [theirs.fileno(), *shared, self.stacks]
-            environment = {**dict.fromkeys(SINGLE, "1"), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
-            command = [sys.executable, "-c", START, PACKAGE, *map(str, [*descriptors, place])]
+    def __init__(self, module: str, shared: Sequence[int], *numbers: int) -> None:
+        """Start it; `main` gets its end of the pipe, the `shared` descriptors, one that closes with this process, one for stacks."""
+        with contextlib.ExitStack() as opened:
             try:
-                self.process = subprocess.Popen(command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL)
+                ours, theirs = map(opened.enter_context, socket.socketpair())
+                life, self._life = os.pipe()
+            except OSError as error:
+                raise _no_room(error) from error
+            opened.callback(os.close, life)
+            self.stacks = unnamed_file()
+            descriptors = [theirs.fileno(), *shared, life, self.stacks]
+            environment = {**dict.fromkeys(SINGLE, "1"), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+            command = [sys.executable, "-c", START.format(module=module), PACKAGE, *map(str, [*descriptors, *numbers])]
+            try:
+                self._process = subprocess.Popen(command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL)
             except OSError as error:
                 os.close(self.stacks)
+                os.close(self._life)
                 raise _no_room(error) from error
+            self.pid = self._process.pid
             self.connection = Connection(ours.detach())
-        self.send((sys.path, os.getcwd()))
 
     def send(self, message: Any) -> None:
-        """Say something; a worker that is gone is found by its silence."""
+        """Say something; a process that is gone is found by its silence."""
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
-    def close(self) -> None:
+    def kill(self) -> None:
         """End the process, whatever it does."""
-        self.connection.close()
         with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait()
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the process, and leave nothing of it."""
+        self.connection.close()
+        self.kill()
+        self._process.wait()
         os.close(self.stacks)
+        os.close(self._life)
 
     def stack(self, ask: bool = False) -> str:
-        """What the worker wrote about where it is, or was when it crashed."""
+        """What the process wrote about where it is, or was when it crashed."""
         if ask:
-            self.process.send_signal(signal.SIGUSR1)
+            self._process.send_signal(signal.SIGUSR1)
             time.sleep(0.2)
         return os.pread(self.stacks, 1 << 16, 0).decode(errors="replace").strip()
 
     def cause(self) -> str:
         """What ended the process."""
         try:
-            code = self.process.wait(timeout=1)
+            code = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             return "its pipe closed"
         if code >= 0:
@@ -91,19 +94,34 @@ class Worker:
         return signal.Signals(-code).name + (", often out of memory" if code == -signal.SIGKILL else "")
 
 
+class Worker(Process):
+    """A worker process, what it has to do, and when it was last seen to make progress."""
+
+    def __init__(self, place: int, shared: Sequence[int]) -> None:
+        """Start the process."""
+        super().__init__("child", shared, place)
+        self.place = place
+        self.errands: dict[int, Errand] = {}
+        self.loaded = (0, 0)
+        self.ready = False
+        self.seen: tuple[tuple[int, int], float] = ((0, 0), time.monotonic())
+        self.send((sys.path, os.getcwd()))
+
+
 def _no_room(error: OSError) -> Exception:
     return refusal("workers", "room for another process", str(error), "Use fewer workers, or workers=0.")
 
 
-def pickled(job: Job) -> bytes:
-    """The job as worker processes load it; what cannot be pickled is named."""
+def dumped(value: Any, name: str, told: Any = None) -> bytes:
+    """A value as another process loads it; what of `told` (or of the value) cannot be pickled is named."""
     import cloudpickle
 
     try:
-        made: bytes = cloudpickle.dumps(job)
+        made: bytes = cloudpickle.dumps(value)
     except Exception as error:
-        fix = "Open or make it in __getitem__, once in each process, or use workers=0."
-        raise refusal(f"workers for {job.name}", "data that can be pickled", _culprit(job.items, error), fix, TypeError) from error
+        fix = "Open or make it inside, once in each process, or use workers=0."
+        culprit = _culprit(value if told is None else told, error)
+        raise refusal(f"workers for {name}", "data that can be pickled", culprit, fix, TypeError) from error
     return made
 
 

@@ -36,6 +36,7 @@ class Pass:
         self._chunks: deque[Chunk | BaseException | None] = deque()
         self._changed = threading.Condition()
         self._over: str | None = None
+        self._elements: Any = None
         self._thread = threading.Thread(target=self._run, name="tfinput-generator", daemon=True)
         _under_way.add(self)
         self._thread.start()
@@ -43,7 +44,7 @@ class Pass:
     def _run(self) -> None:
         elements: Any = None
         try:
-            elements = self._begun()
+            elements = self._elements = self._begun()
             # In a thread even SystemExit is an error like others.
             for chunk in packed(self._recipe, elements, self._buffers, BaseException):
                 if not self._put(chunk):
@@ -93,6 +94,8 @@ class Pass:
             self._over = self._over or why
             self._chunks.clear()
             self._changed.notify_all()
+        if hasattr(self._elements, "cancel"):
+            self._elements.cancel()
 
     def interrupt(self) -> None:
         """End the wait for the next chunk: somebody pressed Ctrl-C."""

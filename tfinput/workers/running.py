@@ -43,7 +43,7 @@ class Run:
             self.slots = Slots()
             opened.callback(self.slots.close)
             self._control_file, self._jobs_file = (_closed_by(opened, unnamed_file()) for _ in range(2))
-            self._life, self._bell = ([_closed_by(opened, end) for end in os.pipe()] for _ in range(2))
+            self._bell = [_closed_by(opened, end) for end in os.pipe()]
             os.ftruncate(self._control_file, mmap.ALLOCATIONGRANULARITY * (1 + 16 * count // mmap.ALLOCATIONGRANULARITY))
             self._control = np.frombuffer(mmap.mmap(self._control_file, 0), np.int64)
             self._files = opened.pop_all()
@@ -147,7 +147,7 @@ class Run:
 
     def _started(self, place: int) -> Worker:
         self._control[2 * place : 2 * place + 2] = 0
-        worker = Worker(place, [self.slots.file, self._control_file, self._jobs_file, self._life[0]])
+        worker = Worker(place, [self.slots.file, self._control_file, self._jobs_file])
         self._load(worker)
         return worker
 
@@ -229,7 +229,7 @@ class Run:
 
     def _replace(self, worker: Worker, cause: str, what: str, stack: str) -> None:
         """Have what a lost worker had to do done by others; an element that lost too many is an error."""
-        pid = worker.process.pid
+        pid = worker.pid
         serial, row = (int(each) for each in self._control[2 * worker.place : 2 * worker.place + 2])
         self.workers.remove(worker)
         worker.close()

@@ -1,0 +1,160 @@
+"""A generator in several processes: each runs the function with a number of its own, and the elements come in turn, in a fixed order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tfinput.errors import refusal
+from tfinput.workers.child import prepared, told
+from tfinput.workers.job import seed_all
+from tfinput.workers.process import Process, dumped
+
+# Elements that a process sends at a time, and how long it gathers them.
+BLOCK = 256
+BLOCK_BYTES = 1 << 20
+BLOCK_SECONDS = 0.05
+
+
+class Sharded:
+    """Begins passes over `function(shard)` for as many shards as there are workers."""
+
+    def __init__(self, function: Callable[[int], Any], workers: int, name: str) -> None:
+        """Take the function, and what messages call it."""
+        self._pickled = dumped(function, name)
+        self._workers = workers
+        self._name = name
+        self._passes = 0
+
+    def __call__(self) -> Elements:
+        """Start the processes of a new pass."""
+        self._passes += 1
+        return Elements(self._pickled, self._workers, self._name, self._passes)
+
+
+class Elements:
+    """The elements of a pass: the first of each shard, the second of each shard, and so on; shards that end are left out."""
+
+    def __init__(self, pickled: bytes, workers: int, name: str, number: int) -> None:
+        """Start a process for each shard."""
+        self._shards: list[_Shard] = []
+        self._place = 0
+        with contextlib.ExitStack() as started:
+            started.callback(self.close)
+            for shard in range(workers):
+                self._shards.append(_Shard(shard, workers, name))
+                self._shards[-1].process.send((sys.path, os.getcwd(), pickled, shard, number * workers + shard))
+            started.pop_all()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        while self._shards:
+            shard = self._shards[self._place % len(self._shards)]
+            try:
+                element = shard.take()
+            except StopIteration:
+                self._place %= len(self._shards)
+                del self._shards[self._place]
+                shard.process.close()
+                continue
+            self._place = (self._place + 1) % len(self._shards)
+            return element
+        raise StopIteration
+
+    def cancel(self) -> None:
+        """End the processes from another thread, so that nobody waits for them."""
+        for shard in list(self._shards):
+            shard.process.kill()
+
+    def close(self) -> None:
+        """End the processes."""
+        while self._shards:
+            self._shards.pop().process.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Shard:
+    """One process, and what it has sent."""
+
+    def __init__(self, number: int, of: int, name: str) -> None:
+        self._said = f"{name}({number}), in a process of its own, of {of}"
+        self.process = Process("generating", [])
+        self._waiting: deque[bytes] = deque()
+
+    def take(self) -> Any:
+        """The next element; StopIteration at the end."""
+        while not self._waiting:
+            try:
+                what, *rest = self.process.connection.recv()
+            except (EOFError, OSError):
+                cause = self.process.cause()
+                raise refusal(
+                    self._said, "elements until its end", f"none: it died ({cause})", "Run it with workers=0 to see why."
+                ) from None
+            if what == "end":
+                raise StopIteration
+            if what == "failed":
+                _raise(*rest)
+            self._waiting.extend(rest[0])
+        return pickle.loads(self._waiting.popleft())
+
+
+def _raise(error: bytes | None, said: str, lines: str) -> None:
+    made: Exception = RuntimeError(said)
+    if error is not None:
+        made = pickle.loads(error)
+    raise made from RuntimeError(f"in a worker process:\n{lines}")
+
+
+def main(pipe: int, life: int, stacks: int) -> None:
+    """Run one shard in this process; the arguments are descriptors."""
+    import cloudpickle
+
+    report = prepared(life, stacks)
+    connection = Connection(pipe)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        sys.path[:], folder, pickled, shard, seed = connection.recv()
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+        seed_all(seed)
+        try:
+            for block in _blocks(cloudpickle.loads(pickled)(shard)):
+                connection.send(("block", block))
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:
+            connection.send(("failed", *told(error)))
+        else:
+            connection.send(("end",))
+        connection.recv()  # until the parent has read all
+    report.close()
+
+
+def _blocks(elements: Any) -> Iterator[list[bytes]]:
+    """Pickled elements, some at a time; each at once, since many generators fill one array again and again."""
+    block: list[bytes] = []
+    nbytes, due = 0, time.monotonic() + BLOCK_SECONDS
+    try:
+        for element in elements:
+            block.append(pickle.dumps(element, protocol=5))
+            nbytes += len(block[-1])
+            if len(block) == BLOCK or nbytes > BLOCK_BYTES or time.monotonic() > due:
+                yield block
+                block, nbytes, due = [], 0, time.monotonic() + BLOCK_SECONDS
+    except Exception:
+        if block:  # What came before an error comes first.
+            yield block
+        raise
+    if block:
+        yield block
