@@ -176,21 +176,35 @@ def table(folder: Path) -> tfinput.Feed:
     return tfinput.from_csv(folder / "x.csv", label="y", preprocess=lambda x, y: (columns(x["x"]), tf.cast(y, tf.float32)), **SPLIT)
 
 
+def example(number: int) -> Any:
+    return np.array([number, number / 2], np.float32), np.float32(number / 3)
+
+
+def items(_: Path) -> tfinput.Feed:
+    """Python items from two worker processes."""
+    return tfinput.from_sequence([example(number) for number in range(FILES)], workers=2, **SPLIT)
+
+
+def generator(_: Path) -> tfinput.Feed:
+    """A function that returns generators."""
+    return tfinput.from_generator(lambda: map(example, range(FILES)), shuffle_window=6, **SPLIT)
+
+
 def filed() -> dict[str, Any]:
-    """Of each kind of file: what fit saw, what the feed itself gives, and what evaluate and NumPy make of it."""
+    """Of each kind of file, and of Python code: what fit saw, what the feed itself gives, and what evaluate and NumPy make of it."""
     found = {}
-    for make in (pictures, records, table):
+    for make in (pictures, records, table, items, generator):
         with tempfile.TemporaryDirectory() as folder:
             feed = make(Path(folder))
             model = Recorder()
             model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
-            model.fit(**feed.fit_args(), epochs=2, verbose=0)
+            model.fit(**feed.fit_args(), epochs=EPOCHS, verbose=0)
             seen = {kind: list(batches) for kind, batches in model.seen.items()}
             loss = model.evaluate(**feed.evaluate_args(), verbose=0)
             x, y = (np.concatenate(part) for part in zip(*feed.validation.as_numpy_iterator(), strict=True))
             found[make.__name__] = {
                 "seen": seen,
-                "own": [batch[0].numpy()[:, 0].astype(int).tolist() for batch in feed.train.take(2 * feed.steps_per_epoch)],
+                "own": [batch[0].numpy()[:, 0].astype(int).tolist() for batch in feed.train.take(EPOCHS * feed.steps_per_epoch)],
                 "steps": [feed.steps_per_epoch, feed.validation_steps],
                 "train": feed.indices["train"].tolist(),
                 "validation": feed.indices["validation"].tolist(),

@@ -81,14 +81,14 @@ def test_random_keras_layers_in_the_pipeline_resume_bit_for_bit(backend: str) ->
 
 
 @each_backend
-@pytest.mark.parametrize("kind", ["pictures", "records", "table"])
-def test_files_are_fed_whole_and_in_the_order_of_tensorflows_own_iteration(backend: str, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["pictures", "records", "table", "items", "generator"])
+def test_files_and_python_code_are_fed_whole_and_in_the_order_of_tensorflows_own_iteration(backend: str, kind: str) -> None:
     result = run(backend)["filed"][kind]
     steps, held = result["steps"]
     assert result["seen"]["train"] == result["own"] == run("tensorflow")["filed"][kind]["own"]
     seen = epochs(result["seen"]["train"], steps)
-    assert [sorted(epoch) for epoch in seen] == [result["train"]] * 2
-    assert seen[0] != seen[1]
-    assert epochs(result["seen"]["validation"], held) == [result["validation"]] * 2
+    assert [sorted(epoch) for epoch in seen] == [result["train"]] * 3
+    assert seen[0] != seen[1] != seen[2]
+    assert epochs(result["seen"]["validation"], held) == [result["validation"]] * 3
     assert sorted(result["train"] + result["validation"]) == list(range(17))
     assert result["losses"][0] == pytest.approx(result["losses"][1], rel=2e-6)

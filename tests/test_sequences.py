@@ -256,6 +256,11 @@ def test_nothing_is_left_after_a_break_or_an_error_in_a_callback() -> None:
     before = len(me.children()), me.num_fds()
     for _ in range(2):
         for _batch in feed.train:
+            assert "2 workers (2 running, " in repr(feed)
+            end = time.monotonic() + 5
+            while "batches ahead" not in repr(feed) and time.monotonic() < end:
+                time.sleep(0.01)
+            assert "batches ahead" in repr(feed)
             break
         assert len(me.children()) == before[0] + 2
     model = keras.Sequential([keras.layers.Dense(1)])

@@ -41,7 +41,7 @@ def source(
         fingerprint=fingerprint,
         in_memory=False,
         locate=job.place if rows is None else lambda index: f"{job.place(index // rows)}, row {index % rows}",
-        told=engine.described,
+        told=fetcher.described,
     )
 
 

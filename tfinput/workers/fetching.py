@@ -185,6 +185,11 @@ class Fetcher:
                 else:
                     self._put(state, ticket)
 
+    def described(self) -> str:
+        """Say what is running and what is asked for, for the repr of a feed."""
+        ahead = len(self._tickets)
+        return self.engine.described() + (f", {ahead} batches ahead" if ahead else "")
+
     def _turn(self, name: str) -> None:
         getattr(self.job.items, name, lambda: None)()
 
