@@ -16,9 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-from conftest import ids
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from identities import ids
 
 import tfinput
 from tfinput.sources import memory

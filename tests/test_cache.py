@@ -21,7 +21,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ids
+from identities import ids
 
 import tfinput
 from tfinput import cachefolder, digests

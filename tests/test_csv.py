@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ids
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from identities import ids
 from sklearn import datasets
 
 import tfinput

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from conftest import ids
+from identities import ids
 
 import tfinput
 

@@ -12,7 +12,7 @@ import h5py
 import ml_dtypes
 import numpy as np
 import pytest
-from conftest import ids
+from identities import ids
 from test_arrays import NUMBERS, TEXTS, assert_all_delivered, assert_delivered, delivered, random_bits, same
 
 import tfinput

@@ -21,7 +21,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ids
+from identities import ids
 
 import tfinput
 from tfinput.sources import generators
@@ -875,12 +875,16 @@ def test_processes_of_shards_go_with_the_iterator() -> None:
     def endless(number: int) -> Any:
         yield from itertools.count(number)
 
+    def new() -> int:
+        return len({child.pid for child in psutil.Process().children()} - before)
+
+    before = {child.pid for child in psutil.Process().children()}
     feed = tfinput.from_generator(endless, workers=2, size=10**6, endless=True, batch_size=4, shuffle=False)
     iterator = iter(feed.train)
     next(iterator)
-    assert len(psutil.Process().children()) == 2
+    assert new() == 2
     del iterator
     end = time.monotonic() + 5
-    while psutil.Process().children() and time.monotonic() < end:
+    while new() and time.monotonic() < end:
         time.sleep(0.05)
-    assert not psutil.Process().children()
+    assert new() == 0

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ids
+from identities import ids
 
 import tfinput
 from tfinput.quotas import Quotas, even, shares

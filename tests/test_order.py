@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ids
+from identities import ids
 
 import tfinput
 from tfinput import order, seeds

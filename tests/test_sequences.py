@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
-from conftest import ids
+from identities import ids
 
 import tfinput
 from tfinput.workers import running

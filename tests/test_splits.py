@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from identities import ids
 
 import tfinput
 from tfinput import splits

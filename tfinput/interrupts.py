@@ -30,6 +30,7 @@ class _Watcher:
         self.waiting: weakref.WeakSet[Any] = weakref.WeakSet()
         self.pipe: tuple[int, int] | None = None
         self._lock = threading.Lock()
+        self.seen = self.handled = 0  # Ctrl-C: how often it came, and how often Python's handler ran
         self._before = -1
         self._thread: threading.Thread | None = None
 
@@ -50,9 +51,12 @@ class _Watcher:
         """Interrupt this as well from now on."""
         with self._lock:
             self.waiting.add(waiting)
+            pressed = self.seen > self.handled
             if self.pipe is not None and self._thread is None:
                 self._thread = threading.Thread(target=self._watch, args=(self.pipe[0],), name="tfinput-interrupts", daemon=True)
                 self._thread.start()
+        if pressed and signal.getsignal(signal.SIGINT) is _handler:
+            waiting.interrupt()  # It came while TensorFlow was on its way here.
 
     def remove(self, waiting: Interruptible) -> None:
         """It waits no more; with the last one, the thread ends."""
@@ -70,6 +74,7 @@ class _Watcher:
                 with contextlib.suppress(OSError):
                     os.write(self._before, signals.strip(b"\0"))
             # A handler of the user's may want to go on.
+            self.seen += signal.SIGINT in signals
             if signal.SIGINT in signals and signal.getsignal(signal.SIGINT) in (_handler, signal.default_int_handler):
                 for waiting in list(self.waiting):
                     waiting.interrupt()
@@ -85,6 +90,7 @@ def _handler(number: int, frame: FrameType | None) -> None:
     There it would end as a RuntimeError of pybind11, which finds another error than the one that it was making. So the
     KeyboardInterrupt is raised where that error arrives.
     """
+    _watcher.handled = max(_watcher.handled + 1, _watcher.seen)
     inside = frame
     while inside is not None and _makes_error(inside):
         inside = inside.f_back
