@@ -21,7 +21,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
-from identities import ids
+from identities import ids, shard
 
 import tfinput
 from tfinput.sources import generators
@@ -809,15 +809,6 @@ def test_keras_replays_the_first_two_batches_of_a_generator() -> None:
     with pytest.warns(UserWarning, match="ran out of data"):
         model.fit(batches(), epochs=3, shuffle=False, verbose=0)
     assert seen[True] == [0, 1, 2, 3, 4, 0, 1, 0, 1]
-
-
-SHARDS = (5, 3, 4)
-
-
-def shard(number: int) -> Any:
-    """Numbers whose hundreds say which shard made them."""
-    for each in range(SHARDS[number]):
-        yield np.int64(100 * number + each)
 
 
 IN_TURN = [0, 100, 200, 1, 101, 201, 2, 102, 202, 3, 203, 4]

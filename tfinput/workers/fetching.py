@@ -164,7 +164,11 @@ class Fetcher:
         while self.engine.warnings:
             warnings.warn(self.engine.warnings.pop(0), RuntimeWarning, stacklevel=2)
         if ticket.error is not None:
-            raise ticket.error
+            ticket.columns = ()
+            try:
+                raise ticket.error
+            finally:
+                del ticket  # Its error would keep it through this frame, and with it memory and files, until a collection.
         if self._turns and ticket.last:
             self._end_epoch(ticket.session)
         return ticket.columns

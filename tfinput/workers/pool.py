@@ -30,7 +30,8 @@ class Pool:
 
     def put(self, ticket: Ticket, rows: int) -> None:
         """Hand out the parts of a batch."""
-        self._running().put(ticket, rows)
+        while not ticket.dropped and not self._running().take(ticket, rows):
+            pass  # It ended in between.
 
     def renew(self) -> None:
         """Have the workers load the items again, as they are now."""
@@ -41,6 +42,8 @@ class Pool:
     def _running(self) -> Run:
         with self._lock:
             if self._run is None or self._run.over:
+                if self._run is not None:
+                    self._run.end()  # What it had open is to be closed before more is opened.
                 try:
                     self._run = Run(self._job, self._pickled, self._count, self._timeout, self.warnings)
                 except OSError as error:

@@ -38,25 +38,23 @@ class Process:
 
     def __init__(self, module: str, shared: Sequence[int], *numbers: int) -> None:
         """Start it; `main` gets its end of the pipe, the `shared` descriptors, one that closes with this process, one for stacks."""
-        with contextlib.ExitStack() as opened:
+        with contextlib.ExitStack() as closed, contextlib.ExitStack() as kept:
             try:
-                ours, theirs = map(opened.enter_context, socket.socketpair())
-                life, self._life = os.pipe()
-            except OSError as error:
-                raise _no_room(error) from error
-            opened.callback(os.close, life)
-            self.stacks = unnamed_file()
-            descriptors = [theirs.fileno(), *shared, life, self.stacks]
-            environment = {**dict.fromkeys(SINGLE, "1"), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
-            command = [sys.executable, "-c", START.format(module=module), PACKAGE, *map(str, [*descriptors, *numbers])]
-            try:
+                ours, theirs = map(closed.enter_context, socket.socketpair())
+                life, held = os.pipe()
+                closed.callback(os.close, life)
+                kept.callback(os.close, held)
+                self.stacks = unnamed_file()
+                kept.callback(os.close, self.stacks)
+                descriptors = [theirs.fileno(), *shared, life, self.stacks]
+                environment = {**dict.fromkeys(SINGLE, "1"), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+                command = [sys.executable, "-c", START.format(module=module), PACKAGE, *map(str, [*descriptors, *numbers])]
                 self._process = subprocess.Popen(command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL)
             except OSError as error:
-                os.close(self.stacks)
-                os.close(self._life)
                 raise _no_room(error) from error
             self.pid = self._process.pid
             self.connection = Connection(ours.detach())
+            self._closed = kept.pop_all().close
 
     def send(self, message: Any) -> None:
         """Say something; a process that is gone is found by its silence."""
@@ -73,8 +71,7 @@ class Process:
         self.connection.close()
         self.kill()
         self._process.wait()
-        os.close(self.stacks)
-        os.close(self._life)
+        self._closed()
 
     def stack(self, ask: bool = False) -> str:
         """What the process wrote about where it is, or was when it crashed."""

@@ -71,22 +71,22 @@ class Run:
             self._job_place = (self._jobs_end, len(pickled))
             self._jobs_end += len(pickled)
 
-    def put(self, ticket: Ticket, rows: int) -> None:
-        """Line the parts of a batch up."""
+    def take(self, ticket: Ticket, rows: int) -> bool:
+        """Line the parts of a batch up, unless the workers have ended."""
         form = self.job.form
-        if form.plain:
-            ticket.slot, lent = self.slots.lend(max(1, form.places(rows)[1]))
-            ticket.columns = form.views(lent, rows)
-        else:
-            ticket.columns = form.columns(rows)
-        ticket.rows = rows
         with self._lock:
             if self.over:
-                ticket.fail(RuntimeError("tfinput: interrupted."))
-                return
+                return False
+            if form.plain:
+                ticket.slot, lent = self.slots.lend(max(1, form.places(rows)[1]))
+                ticket.columns = form.views(lent, rows)
+            else:
+                ticket.columns = form.columns(rows)
+            ticket.rows = rows
             self.resting = None
             self._waiting.extend(Errand(ticket, part) for part in ticket.parts)
             self._ring()
+        return True
 
     def end(self) -> None:
         """Kill the workers; what they had to do fails."""
@@ -115,16 +115,18 @@ class Run:
                     self._hear(worker)
                 self._look_after()
         except Exception as error:
+            with self._lock:
+                self.over = True  # before anybody hears of the error, and asks again
             self._fail_all(error)
         finally:
             self._close()
 
     def _close(self) -> None:
-        with self._lock:
-            self.over = True
         for worker in self.workers:
             worker.close()
         self._fail_all(RuntimeError("tfinput: the worker processes were ended."))
+        self._waiting.clear()  # An error keeps what its frames know: this.
+        self.workers.clear()
         self._control = np.zeros_like(self._control)
         self._files.close()
 
