@@ -20,3 +20,17 @@ def ids(dataset: Any, count: int | None = None) -> list[list[int]]:
     """The identities in each batch of a dataset whose examples, or whose inputs, are their own identities."""
     batches = dataset if count is None else itertools.islice(dataset, count)
     return [np.asarray(batch[0] if isinstance(batch, tuple) else batch).tolist() for batch in batches]
+
+
+class Numbers:
+    """Items that are their own identities."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Any:
+        assert 0 <= index < self.size
+        return np.int64(index), np.float32(index % 3)

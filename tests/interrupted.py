@@ -21,7 +21,7 @@ import psutil
 
 import tfinput
 
-faulthandler.dump_traceback_later(240, exit=True)
+faulthandler.dump_traceback_later(280, exit=True)
 
 
 class Items:
@@ -52,9 +52,9 @@ def run(how: str, workers: int, fit: bool, model: Any, delay: float) -> dict[str
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt, daemon=True).start()
     error = ""
     try:
+        threading.Thread(target=interrupt, daemon=True).start()
         if fit:
             model.fit(**feed.fit_args(), epochs=10**6, verbose=0)
         else:
@@ -84,7 +84,11 @@ def main() -> None:
     model.fit(np.zeros((8, 4), "float32"), np.zeros(8, "float32"), verbose=0)
     drawn = random.Random(0)
     cases = [(how, workers, fit) for how in ("quick", "busy", "waiting") for workers in (0, 2) for fit in (True, False)]
-    print(json.dumps([run(*case, model, 0.3 + drawn.random()) for case in cases]))
+    found = [run(*case, model, 0.3 + drawn.random()) for case in cases]
+    # Also while the workers start and where an epoch ends: at any time, fifty in all.
+    quick = [case for case in cases if case[0] == "quick"]
+    found += [run(*drawn.choice(quick), model, 0.7 * drawn.random()) for _ in range(50 - len(cases))]
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

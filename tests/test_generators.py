@@ -26,6 +26,7 @@ from identities import ids, shard
 import tfinput
 from tfinput.sources import generators
 from tfinput.sources.elements import Form
+from tfinput.workers import generating
 from tfinput.workers.packing import Recipe
 from tfinput.workers.producing import Passes
 
@@ -858,6 +859,25 @@ def test_a_shard_that_fails_is_told(fault: str, said: str) -> None:
     feed = tfinput.from_generator(failing, workers=2, size=12, batch_size=12, shuffle=False)
     with pytest.raises(tf.errors.OpError, match=said):
         next(iter(feed.train))
+
+
+def test_processes_of_shards_run_one_pass_after_the_other_and_end_when_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    monkeypatch.setattr(generating, "IDLE_SECONDS", 1.0)
+
+    def processes(number: int) -> Any:
+        yield np.array([number, os.getpid()])
+
+    before = {child.pid for child in psutil.Process().children()}
+    feed = tfinput.from_generator(processes, workers=2, size=2, batch_size=2, shuffle=False)
+    passes = [np.asarray(batch).tolist() for batch in itertools.islice(feed.train, 3)]
+    assert [[number for number, _ in batch] for batch in passes] == [[0, 1]] * 3
+    assert len({pid for batch in passes for _, pid in batch}) == 2
+    end = time.monotonic() + 10
+    while {child.pid for child in psutil.Process().children()} - before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not {child.pid for child in psutil.Process().children()} - before
 
 
 def test_processes_of_shards_go_with_the_iterator() -> None:

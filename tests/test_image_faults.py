@@ -289,7 +289,8 @@ def test_a_pair_is_left_out_where_its_mask_is_broken_or_of_another_size(tmp_path
     assert feed.train_size == 1
     reasons = {Path(path).name: reason for path, reason in feed.skipped.items()}
     assert list(reasons) == ["1.png", "2.png", "3.png"]
-    assert reasons["1.png"].startswith("a damaged PNG (50 bytes")
+    assert reasons["1.png"].startswith(f"its mask {tmp_path / '1 mask.png'}: a damaged PNG (50 bytes")
+    assert reasons["3.png"].startswith("a damaged PNG (50 bytes")
     assert reasons["2.png"] == "9 x 9 and 8 x 9"
 
 

@@ -29,7 +29,7 @@ ROWS = [
         "builders.datasets",
         "builders.generators",
     ],
-    ["builders.__init__", "builders.subjects"],
+    ["builders.__init__", "builders.subjects", "builders.signatures"],
     ["assembly", "screening", "mixing"],
     ["feed", "cache"],
     ["shown", "digests", "cachefolder", "pipeline"],
@@ -47,6 +47,7 @@ ROWS = [
         "sources.datasets",
         "sources.hazards",
     ],
+    ["sources.varying"],
     ["workers.pool", "workers.thread", "workers.producing", "workers.generating"],
     ["workers.running"],
     ["workers.process", "workers.child"],
@@ -61,6 +62,7 @@ ROWS = [
     ["sources.csvscan"],
     ["sources.hdf5"],
     ["sources.memory", "sources.folders", "sources.formats", "sources.wav", "sources.elements"],
+    ["sources.values"],
     ["sources.__init__"],
     ["timesplits"],
     ["source", "splits"],
@@ -73,8 +75,8 @@ ROWS = [
 HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
 NO_TENSORFLOW = ["__init__", "errors", "interrupts", "labels", "options", "seeds", "shown", "source", "steps"]
 # Worker processes load these.
-NO_TENSORFLOW += ["sources.elements", "workers.__init__", "workers.child", "workers.fetching", "workers.job", "workers.pool"]
-NO_TENSORFLOW += ["workers.process", "workers.running", "workers.slots"]
+NO_TENSORFLOW += ["sources.elements", "sources.values", "workers.__init__", "workers.child", "workers.fetching", "workers.job"]
+NO_TENSORFLOW += ["workers.pool", "workers.process", "workers.running", "workers.slots"]
 
 
 def modules() -> dict[str, Path]:

@@ -25,6 +25,7 @@ from tfinput import interrupts
 from tfinput.errors import WorkerDied
 from tfinput.workers import running, thread
 from tfinput.workers.fetching import Fetcher
+from tfinput.workers.slots import Slots
 
 PLACES = (0, 11, SIZE - 1)
 pytestmark = pytest.mark.timeout(120)
@@ -233,6 +234,16 @@ def test_a_batch_that_is_kept_is_not_written_over() -> None:
         kept.append(fetch.collect(fetch.request(number, indices, np.zeros((BATCH, 2), np.int32), False)))
     assert [row for _, y in kept for row in y.tolist()] == list(range(60))
     session.close()
+
+
+def test_memory_that_comes_back_after_the_workers_ended_is_let_go() -> None:
+    slots = Slots()
+    _, lent = slots.lend(10)
+    slots.close()
+    files = psutil.Process().num_fds()
+    del lent
+    assert psutil.Process().num_fds() == files - 1  # The mapping has one.
+    assert slots.nbytes > 0
 
 
 SCRIPT = """

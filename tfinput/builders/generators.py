@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfinput import assembly, digests, feed, options
+from tfinput.builders import signatures
 from tfinput.errors import refusal, short
 from tfinput.source import Source
 from tfinput.sources import generators
-from tfinput.sources.elements import TEXT, Form, Leaf, mapped
-from tfinput.sources.leaves import DTYPES
+from tfinput.sources.elements import Form
 from tfinput.sources.tabular import free_bytes
 from tfinput.steps import whole
 from tfinput.workers.generating import Sharded
@@ -120,38 +120,10 @@ def _asked(size: Any, batched: Any, endless: Any, signature: Any, ragged: Any, w
     size = None if size is None else whole("size", size)
     if endless and size is None:
         raise refusal("endless=True", "size beside it", "none", "Pass the number of examples that make an epoch: size=10_000.")
-    form = None if signature is None else _signed(signature, batched)
-    if ragged and form is not None and all(leaf.even for leaf in form.leaves):
-        raise refusal("ragged=True", "None in a shape of output_signature", "none", "Put None where lengths vary.")
+    form = None if signature is None else signatures.signed(signature, batched)
+    signatures.refuse_even(ragged, form)
     window = None if window is None else whole("shuffle_window", window)
     return _Asked(size, batched, endless, form, ragged, window, whole("workers", workers, 0))
-
-
-def _signed(signature: Any, batched: bool) -> Form:
-    """The form of an example as an output_signature has it."""
-
-    def leaf(path: str, spec: Any) -> Leaf:
-        name = f"output_signature{path}"
-        if not isinstance(spec, tf.TensorSpec):
-            fix = "Lengths that vary are None in the shape; see also ragged=True."
-            raise refusal(name, "a tf.TensorSpec", f"{short(spec)} ({type(spec).__name__})", fix, TypeError)
-        if spec.shape.rank is None or (batched and spec.shape.rank == 0):
-            wanted = "a shape of known rank" + (", with the batch first" if batched else "")
-            raise refusal(name, wanted, str(spec.shape), "Write None for each length that varies.")
-        if spec.dtype not in DTYPES:
-            raise refusal(name, "a dtype that tf.data can batch", spec.dtype.name, "Use another one.", TypeError)
-        dtype = TEXT if spec.dtype == tf.string else np.dtype(spec.dtype.as_numpy_dtype)
-        return Leaf(path, tuple(spec.shape)[1 if batched else 0 :], dtype, asked=True)
-
-    return Form(_three("output_signature", mapped(leaf, signature)))
-
-
-def _three(name: str, structure: Any) -> Any:
-    """Refuse tuples that Keras does not take."""
-    if isinstance(structure, tuple) and not hasattr(structure, "_fields") and len(structure) not in (1, 2, 3):
-        fix = "Give x, (x, y) or (x, y, sample_weight); several inputs go into a dict or a tuple of their own: ((a, b), y)."
-        raise refusal(name, "x, (x, y) or (x, y, sample_weight)", f"a tuple of {len(structure)}", fix)
-    return structure
 
 
 def _other(subject: Any, asked: _Asked, form: Form, name: str) -> Source:
@@ -271,7 +243,7 @@ def _begun(begin: Callable[[], Iterator[Any]], asked: _Asked, called: str) -> tu
         told = blank.failure(0, error)
         raise told from (None if told is error else error)
     where = blank.place(0)
-    form = asked.form or _found(first, asked, where)
+    form = asked.form or signatures.found(first, where, asked.batched, asked.ragged)
     rows = 1
     if asked.batched:
         rows = len(form.batch(first, lambda: where)[0])
@@ -280,23 +252,6 @@ def _begun(begin: Callable[[], Iterator[Any]], asked: _Asked, called: str) -> tu
     if rows == 0:
         raise refusal(where, "at least one example", "a batch of none", "Leave empty batches out.")
     return itertools.chain([first], elements), form, rows
-
-
-def _found(first: Any, asked: _Asked, where: str) -> Form:
-    """The form of an example, by the first element."""
-    form = Form.of(first, where)
-
-    def row(path: str, leaf: Leaf) -> Leaf:
-        if asked.batched and not leaf.shape:
-            fix = "Give arrays with one row for each example, or leave batched=True out."
-            raise refusal(f"{where}{path}", "a batch of examples", f"a single value ({leaf})", fix)
-        shape = leaf.shape[1:] if asked.batched else leaf.shape
-        return dataclasses.replace(leaf, shape=(None, *shape[1:]) if asked.ragged and shape else shape)
-
-    found = Form(_three(where, mapped(row, form.structure)))
-    if asked.ragged and all(leaf.even for leaf in found.leaves):
-        raise refusal("ragged=True", "an array whose length may vary", f"{found}", "Leave ragged out.")
-    return found
 
 
 def _close(elements: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
 from typing import Any, Unpack
@@ -9,17 +10,25 @@ from typing import Any, Unpack
 import numpy as np
 
 from tfinput import assembly, digests, feed, options
+from tfinput.builders import signatures
 from tfinput.errors import refusal, short
 from tfinput.source import Source
 from tfinput.sources import sequences
-from tfinput.sources.elements import Form, as_array, parts
+from tfinput.sources.elements import Form
+from tfinput.sources.values import as_array, parts
 from tfinput.steps import whole
 from tfinput.workers.job import Job
 
 
 @options.common_options
 def from_sequence(
-    items: Any, *, workers: int | None = None, item_timeout: float | None = 60.0, **given: Unpack[options.Options]
+    items: Any,
+    *,
+    output_signature: Any = None,
+    ragged: bool = False,
+    workers: int | None = None,
+    item_timeout: float | None = 60.0,
+    **given: Unpack[options.Options],
 ) -> feed.Feed:
     """Feed a Keras model from Python objects that are looked up by number: a list, a torch `Dataset`, a Hugging Face `Dataset`.
 
@@ -34,9 +43,13 @@ def from_sequence(
     Args:
         items: has `__len__` and `__getitem__`. An item is an example: `x`, `(x, y)` or `(x, y, sample_weight)`, each an array, a
             number, text, or a dict or tuple of such; arrays are NumPy's, or what turns into them (torch tensors, images of Pillow).
-            All have the structure, shapes and dtypes of the first. Where there is a method `__getitems__`, it is used.
+            All have the structure, shapes and dtypes of the first. Without workers, a method `__getitems__` is used where there is one.
             The items of a `keras.utils.PyDataset` are batches, which stay as they are: their order is shuffled, and the
             `on_epoch_begin` and `on_epoch_end` of its class are called before the first and after the last item of each pass.
+        output_signature: `tf.TensorSpec`s in the structure of an item, as `tf.data.Dataset.from_generator` takes them, but with no
+            value changed: what does not fit is an error, only floats are rounded. None in a shape stands for lengths that vary.
+        ragged: batches of examples of varying lengths as `tf.RaggedTensor`, instead of padded with zeros. Without
+            `output_signature`, the first axis of each array varies then.
         workers: processes that make items. 0 makes them in a thread, which suits code that waits, or that is quick; None does so too,
             unless a PyDataset asks for `use_multiprocessing` and `workers`. Processes are fresh ones, never forks, and get a copy of
             `items`; functions and classes of a notebook work in them, without an `if __name__ == "__main__"`. Each item's random
@@ -60,16 +73,19 @@ def from_sequence(
     whole("workers", workers, 0)
     if item_timeout is not None and not (isinstance(item_timeout, (int, float)) and item_timeout > 0):
         raise refusal("item_timeout", "seconds above 0, or None", short(item_timeout), "Pass item_timeout=60.")
-    made = _source(items, workers, item_timeout)
-    if made.batches is not None:
-        _refuse_for_batches(given, known, made.name)
-    others = [
-        None if known[name] is None else _source(known[name], workers, item_timeout, name) for name in ("validation_data", "test_data")
-    ]
+    if not isinstance(ragged, bool):
+        raise refusal("ragged", "True or False", short(ragged), "Pass ragged=True or leave it out.", TypeError)
+    signature = None if output_signature is None else signatures.signed(output_signature, False)
+    signatures.refuse_even(ragged, signature)
+    if _is_batched(items):
+        _refuse_for_batches({**given, "output_signature": output_signature, "ragged": ragged or None}, known, type(items).__name__)
+    make = functools.partial(_source, signature, ragged, workers, item_timeout)
+    made = make(items)
+    others = [None if known[name] is None else make(known[name], name) for name in ("validation_data", "test_data")]
     return assembly.build(made, known, *others)
 
 
-def _source(items: Any, workers: int, item_timeout: float | None, name: str = "") -> Source:
+def _source(signature: Form | None, ragged: bool, workers: int, item_timeout: float | None, items: Any, name: str = "") -> Source:
     called = name or type(items).__name__
     size = _size(items, called)
     rows = None
@@ -78,16 +94,15 @@ def _source(items: Any, workers: int, item_timeout: float | None, name: str = ""
         rows = np.full(size, _rows(items[0], called))
         rows[-1] = last
     else:
-        form = Form.of(items[0], f"{called}, item 0")
-    structure = form.structure
-    if isinstance(structure, tuple) and not hasattr(structure, "_fields") and len(structure) not in (1, 2, 3):
-        fix = "Return x, (x, y) or (x, y, sample_weight); several inputs go into a dict or a tuple of their own: ((a, b), y)."
-        raise refusal(f"{called}, item 0", "x, (x, y) or (x, y, sample_weight)", f"a tuple of {len(structure)}", fix)
+        first, where = items[0], f"{called}, item 0"
+        form = signature or signatures.found(first, where, False, ragged)
+        form.write(form.columns(1), 0, first, lambda: where)
+    signatures.three(f"{called}, item 0", form.structure)
 
     def fingerprint() -> str:
         return hashlib.blake2b(f"{size} {form} {digests.of(items)}".encode(), digest_size=16).hexdigest()
 
-    return sequences.source(Job(items, form, called, rows is not None), size, workers, item_timeout, fingerprint, rows)
+    return sequences.source(Job(items, form, called, rows is not None), size, workers, item_timeout, fingerprint, rows, ragged)
 
 
 def _is_batched(items: Any) -> bool:
@@ -102,7 +117,8 @@ def _rows(batch: Any, called: str) -> int:
 
 def _refuse_for_batches(given: Any, known: dict[str, Any], name: str) -> None:
     """What makes no sense where the batches are made by the user."""
-    for option in ("batch_size", "validation_batch_size", "drop_remainder", "cache", "stratify", "groups"):
+    own = ("output_signature", "ragged")
+    for option in ("batch_size", "validation_batch_size", "drop_remainder", "cache", "stratify", "groups", *own):
         if given.get(option) is not None:
             fix = "Leave it out, or give single examples: an object with __len__ and __getitem__ that is no PyDataset."
             raise refusal(option, f"none for {name}, whose items are batches", short(given[option]), fix)

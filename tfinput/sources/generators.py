@@ -16,17 +16,16 @@ from tqdm import tqdm
 
 from tfinput.callback import weakly
 from tfinput.errors import refusal, short
-from tfinput.source import Loader, Source, Stream
-from tfinput.sources import arrays, leaves
-from tfinput.sources.elements import TEXT, Array, Form, Leaf, mapped
+from tfinput.source import Source, Stream
+from tfinput.sources import arrays, leaves, varying
+from tfinput.sources.elements import Form, Leaf
 from tfinput.sources.memory import Buffers, TensorRows, aligned
+from tfinput.sources.values import TEXT, Array
 from tfinput.workers.packing import Chunk, Recipe, packed
 from tfinput.workers.producing import Passes
 
 WINDOW = 1 << 14
 WINDOW_BYTES = 64 << 20
-# `decode_raw` knows no others; their bits are read as those of another dtype.
-BITS = {tf.uint32: tf.int32, tf.uint64: tf.int64, tf.bfloat16: tf.uint16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,7 @@ def streamed(recipe: Recipe, window: int | None, ragged: bool, fingerprint: Call
 
     def opened(unit: Any) -> Any:
         del unit
-        return tf.data.Dataset.from_generator(weakly(chunks), output_signature=tuple(_column_specs(form)))
+        return tf.data.Dataset.from_generator(weakly(chunks), output_signature=tuple(varying.column_specs(form)))
 
     kind = OneStream if recipe.shared else Stream
     window = window or max(1, min(WINDOW, WINDOW_BYTES // _example_bytes(form)))
@@ -102,7 +101,7 @@ def streamed(recipe: Recipe, window: int | None, ragged: bool, fingerprint: Call
         identities=lambda: np.arange(size, dtype=np.uint64),
         locate=lambda index: f"{recipe.name}, example {index}",
         told=lambda: f"shuffled among {window}" if window < size else "",
-        **_shapes(form, ragged),
+        **varying.about(form, ragged),
     )
 
 
@@ -113,7 +112,7 @@ def kept(recipe: Recipe, limit: float, ragged: bool) -> Source:
     if all(leaf.even for leaf in form.leaves):
         return arrays.of_leaves(tf.nest.pack_sequence_as(form.structure, columns), recipe.name)
     base = arrays.of_leaves(tuple(columns), recipe.name)
-    about = _shapes(form, ragged) | {"read": base.read, "labels": lambda: None, "in_memory": False}
+    about = varying.about(form, ragged) | {"read": base.read, "labels": lambda: None, "in_memory": False}
     return dataclasses.replace(base, **about)
 
 
@@ -170,44 +169,5 @@ def _labels(recipe: Recipe) -> Array | None:
     return np.concatenate([chunk[place].copy() for chunk in passed])
 
 
-def dtype_of(leaf: Leaf) -> Any:
-    """What TensorFlow calls the dtype of an array."""
-    return tf.string if leaf.dtype == TEXT else tf.as_dtype(leaf.dtype)
-
-
 def _example_bytes(form: Form) -> int:
     return sum(leaf.dtype.itemsize * math.prod(each or 16 for each in leaf.shape) for leaf in form.leaves)
-
-
-def _column_specs(form: Form) -> Iterator[Any]:
-    for leaf in form.leaves:
-        if leaf.even:
-            yield tf.TensorSpec((None, *leaf.shape), dtype_of(leaf))
-        else:
-            yield tf.TensorSpec((None,), tf.string)
-            yield tf.TensorSpec((None, len(leaf.shape)), tf.int64)
-
-
-def _shapes(form: Form, ragged: bool) -> dict[str, Any]:
-    """The fields of a source that tell of shapes, and how examples are made of columns: the spec, `read`, and what varying shapes need."""
-    spec = mapped(lambda _, leaf: tf.TensorSpec(leaf.shape, dtype_of(leaf)), form.structure)
-    if all(leaf.even for leaf in form.leaves):
-        return {"spec": spec, "read": lambda columns: tf.nest.pack_sequence_as(spec, tf.nest.flatten(columns))}
-
-    def load(row: Any, seed: Any) -> Any:
-        del seed
-        rest = iter(row)
-        return mapped(lambda _, leaf: next(rest) if leaf.even else _decoded(leaf, next(rest), next(rest)), form.structure)
-
-    loader = Loader(load=load, explain=lambda _, error: error)
-    return {"spec": spec, "read": lambda columns: columns, "loader": loader, "uneven": "ragged" if ragged else "padded"}
-
-
-def _decoded(leaf: Leaf, content: Any, shape: Any) -> Any:
-    """An array again of its bytes and shape."""
-    dtype = dtype_of(leaf)
-    if dtype == tf.string:
-        return tf.ensure_shape(tf.io.parse_tensor(content, tf.string), leaf.shape)
-    flat = tf.io.decode_raw(content, BITS.get(dtype, dtype))
-    flat = tf.bitcast(flat, dtype) if dtype in BITS else flat
-    return tf.ensure_shape(tf.reshape(flat, shape), leaf.shape)

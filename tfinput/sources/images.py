@@ -90,7 +90,10 @@ def explained(paths: list[bytes], looks: list[Look], error: Exception) -> Except
             missing = not os.path.exists(path)
             fix = "Restore the file." if missing else "Replace or remove it, or pass on_bad='skip'."
             expected = f"an image ({', '.join(formats.KINDS)})"
-            return refusal(shown(path), expected, found, fix, MissingFileError if missing else FileError)
+            made = refusal(shown(path), expected, found, fix, MissingFileError if missing else FileError)
+            if path != paths[0]:  # Lists of broken files are by image.
+                made.got = f"its mask {shown(path)}: {found}"  # type: ignore[attr-defined]
+            return made
         sizes.append(_size(data, look))
     if len(set(sizes)) > 1:
         what = " and its mask ".join(map(shown, paths))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from tfinput.callback import weakly
 from tfinput.source import Fetch, Source
-from tfinput.sources.elements import TEXT, Array, Leaf, as_array, mapped
+from tfinput.sources import varying
+from tfinput.sources.elements import Leaf
+from tfinput.sources.values import Array, as_array, mapped
 from tfinput.workers.fetching import Engine, Fetcher
 from tfinput.workers.job import Job, Part
 from tfinput.workers.pool import Pool
@@ -25,6 +27,7 @@ def source(
     item_timeout: float | None,
     fingerprint: Callable[[], str],
     batches: Array | None = None,
+    ragged: bool = False,
 ) -> Source:
     """The source over `size` items; where each is a batch, `batches` says how many examples it holds."""
     engine: Engine = Pool(job, workers, item_timeout) if workers else Thread(job, item_timeout)
@@ -33,8 +36,6 @@ def source(
     return Source(
         name=job.name,
         size=size,
-        spec=mapped(lambda _, leaf: spec(leaf), job.form.structure),
-        read=lambda rows: rows,
         fetch=_fetch(fetcher, max(1, workers)),
         batches=batches,
         labels=lambda: _labels(job, size),
@@ -42,19 +43,18 @@ def source(
         in_memory=False,
         locate=job.place if rows is None else lambda index: f"{job.place(index // rows)}, row {index % rows}",
         told=fetcher.described,
+        **_about(job, ragged),
     )
 
 
-def spec(leaf: Leaf) -> Any:
-    """What TensorFlow calls an array of an element."""
-    return tf.TensorSpec(leaf.shape, tf.string if leaf.dtype == TEXT else tf.as_dtype(leaf.dtype))
-
-
 def _fetch(fetcher: Fetcher, workers: int) -> Fetch:
-    form, batched = fetcher.job.form, fetcher.job.batched
-    specs = [spec(leaf) for leaf in form.leaves]
+    job = fetcher.job
+    specs = _specs(job)
     # One object each, which lives as long as a dataset's functions refer to the functions below.
-    opened, asked, collected = fetcher.session, fetcher.request, fetcher.collect
+    opened, asked = fetcher.session, fetcher.request
+
+    def collected(ticket: Any) -> Any:
+        return _packed(job, fetcher.collect(ticket))
 
     def session() -> Any:
         return tf.data.Dataset.from_generator(weakly(opened), output_signature=tf.TensorSpec((), tf.int64))
@@ -64,18 +64,37 @@ def _fetch(fetcher: Fetcher, workers: int) -> Fetch:
 
     def collect(ticket: Any, indices: Any) -> Any:
         rows = tf.numpy_function(weakly(collected), [ticket], [each.dtype for each in specs])
-        count = None if batched else indices.shape[0]
-        shaped = [tf.ensure_shape(part, [count, *each.shape]) for part, each in zip(rows, specs, strict=True)]
-        return tf.nest.pack_sequence_as(form.structure, shaped)
+        count = None if job.batched else indices.shape[0]
+        return tuple(tf.ensure_shape(part, [count, *each.shape[1:]]) for part, each in zip(rows, specs, strict=True))
 
-    return Fetch(session=session, request=request, collect=collect, probe=lambda: _first(fetcher.job), ahead=2 * workers)
+    return Fetch(session=session, request=request, collect=collect, probe=lambda: _first(job), ahead=2 * workers)
+
+
+def _about(job: Job, ragged: bool) -> dict[str, Any]:
+    """The fields of a source that tell of shapes; the rows of a batch have one shape, whatever other batches have."""
+    if not job.batched:
+        return varying.about(job.form, ragged)
+    spec = mapped(lambda _, leaf: varying.spec(leaf), job.form.structure)
+    return {"spec": spec, "read": lambda columns: tf.nest.pack_sequence_as(spec, tf.nest.flatten(columns))}
+
+
+def _specs(job: Job) -> list[Any]:
+    """What comes of Python code, as tensors."""
+    if not job.batched:
+        return list(varying.column_specs(job.form))
+    specs = map(varying.spec, job.form.leaves)
+    return [tf.TensorSpec((None, *each.shape), each.dtype) for each in specs]
+
+
+def _packed(job: Job, columns: Sequence[Array]) -> Sequence[Array]:
+    return columns if job.batched else varying.encoded(job.form, columns)
 
 
 def _first(job: Job) -> Any:
     """The first element as a batch of one, or the first batch."""
     columns = job.form.columns(1)
     made = job.run(Part([0], 0), columns, lambda _: None) or columns
-    return tf.nest.pack_sequence_as(job.form.structure, [tf.constant(column) for column in made])
+    return tuple(tf.constant(column) for column in _packed(job, made))
 
 
 def _labels(job: Job, size: int) -> Array | None:

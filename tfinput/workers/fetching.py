@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfinput import interrupts
-from tfinput.sources.elements import Array
+from tfinput.sources.values import Array
 from tfinput.workers.job import Job, Part
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,6 +22,42 @@ from tfinput.workers.process import Process, dumped
 BLOCK = 256
 BLOCK_BYTES = 1 << 20
 BLOCK_SECONDS = 0.05
+IDLE_SECONDS = 3.0
+
+
+class _Resting:
+    """Processes whose pass has ended, for the next pass: one soon, or they end as well."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: list[Process] = []
+        self._timer: threading.Timer | None = None
+
+    def take(self) -> Process:
+        """One of them, or a new one."""
+        with self._lock:
+            while self._held:
+                process = self._held.pop()
+                if process.alive:
+                    return process
+                process.close()
+        return Process("generating", [])
+
+    def give(self, processes: list[Process]) -> None:
+        """Keep some for a while."""
+        with self._lock:
+            self._held += processes
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = threading.Timer(IDLE_SECONDS, self._end)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end(self) -> None:
+        with self._lock:
+            ended, self._held, self._timer = self._held, [], None
+        for process in ended:
+            process.close()
 
 
 class Sharded:
@@ -32,24 +69,27 @@ class Sharded:
         self._workers = workers
         self._name = name
         self._passes = 0
+        self._resting = _Resting()
 
     def __call__(self) -> Elements:
         """Start the processes of a new pass."""
         self._passes += 1
-        return Elements(self._pickled, self._workers, self._name, self._passes)
+        return Elements(self._pickled, self._workers, self._name, self._passes, self._resting)
 
 
 class Elements:
     """The elements of a pass: the first of each shard, the second of each shard, and so on; shards that end are left out."""
 
-    def __init__(self, pickled: bytes, workers: int, name: str, number: int) -> None:
-        """Start a process for each shard."""
+    def __init__(self, pickled: bytes, workers: int, name: str, number: int, resting: _Resting) -> None:
+        """Have a process begin each shard."""
         self._shards: list[_Shard] = []
+        self._ended: list[Process] = []
+        self._resting = resting
         self._place = 0
         with contextlib.ExitStack() as started:
             started.callback(self.close)
             for shard in range(workers):
-                self._shards.append(_Shard(shard, workers, name))
+                self._shards.append(_Shard(shard, workers, name, resting.take()))
                 self._shards[-1].process.send((sys.path, os.getcwd(), pickled, shard, number * workers + shard))
             started.pop_all()
 
@@ -64,10 +104,13 @@ class Elements:
             except StopIteration:
                 self._place %= len(self._shards)
                 del self._shards[self._place]
-                shard.process.close()
+                self._ended.append(shard.process)
                 continue
             self._place = (self._place + 1) % len(self._shards)
             return element
+        if self._ended:
+            ended, self._ended = self._ended, []
+            self._resting.give(ended)
         raise StopIteration
 
     def cancel(self) -> None:
@@ -79,6 +122,8 @@ class Elements:
         """End the processes."""
         while self._shards:
             self._shards.pop().process.close()
+        while self._ended:
+            self._ended.pop().close()
 
     def __del__(self) -> None:
         self.close()
@@ -87,9 +132,9 @@ class Elements:
 class _Shard:
     """One process, and what it has sent."""
 
-    def __init__(self, number: int, of: int, name: str) -> None:
+    def __init__(self, number: int, of: int, name: str, process: Process) -> None:
         self._said = f"{name}({number}), in a process of its own, of {of}"
-        self.process = Process("generating", [])
+        self.process = process
         self._waiting: deque[bytes] = deque()
 
     def take(self) -> Any:
@@ -118,27 +163,31 @@ def _raise(error: bytes | None, said: str, lines: str) -> None:
 
 
 def main(pipe: int, life: int, stacks: int) -> None:
-    """Run one shard in this process; the arguments are descriptors."""
-    import cloudpickle
-
+    """Run shards in this process, one for each pass, until the pipe closes; the arguments are descriptors."""
     report = prepared(life, stacks)
     connection = Connection(pipe)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        sys.path[:], folder, pickled, shard, seed = connection.recv()
-        with contextlib.suppress(OSError):
-            os.chdir(folder)
-        seed_all(seed)
-        try:
-            for block in _blocks(cloudpickle.loads(pickled)(shard)):
-                connection.send(("block", block))
-        except (BrokenPipeError, ConnectionResetError):
-            raise
-        except Exception as error:
-            connection.send(("failed", *told(error)))
-        else:
-            connection.send(("end",))
-        connection.recv()  # until the parent has read all
+        while True:
+            sys.path[:], folder, pickled, shard, seed = connection.recv()
+            with contextlib.suppress(OSError):
+                os.chdir(folder)
+            seed_all(seed)
+            _run(connection, pickled, shard)
     report.close()
+
+
+def _run(connection: Any, pickled: bytes, shard: int) -> None:
+    import cloudpickle
+
+    try:
+        for block in _blocks(cloudpickle.loads(pickled)(shard)):
+            connection.send(("block", block))
+    except (BrokenPipeError, ConnectionResetError):
+        raise
+    except Exception as error:
+        connection.send(("failed", *told(error)))
+    else:
+        connection.send(("end",))
 
 
 def _blocks(elements: Any) -> Iterator[list[bytes]]:

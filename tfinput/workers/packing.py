@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from tfinput.errors import refusal
-from tfinput.sources.elements import TEXT, Array, Form, Leaf
+from tfinput.sources.elements import Form, Leaf
 from tfinput.sources.memory import Buffers, aligned
+from tfinput.sources.values import TEXT, Array
 
 CHUNK = 1 << 10
 CHUNK_BYTES = 4 << 20
@@ -203,7 +204,7 @@ class Room:
             for row in range(start, end):
                 if shapes is not None:
                     shapes[row] = column[row].shape
-                    column[row] = _as_bytes(leaf, column[row])
+                    column[row] = as_bytes(leaf, column[row])
                 self.nbytes += sum(map(len, np.ravel(column[row])))
 
     def chunk(self, count: int) -> Chunk:
@@ -216,7 +217,8 @@ class Room:
         return tuple(found)
 
 
-def _as_bytes(leaf: Leaf, array: Array) -> bytes:
+def as_bytes(leaf: Leaf, array: Array) -> bytes:
+    """The content of an array, as `varying` decodes it."""
     if leaf.dtype != TEXT:
         return array.tobytes()
     import tensorflow as tf

@@ -61,6 +61,11 @@ class Process:
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End the process, whatever it does."""
         with contextlib.suppress(ProcessLookupError):

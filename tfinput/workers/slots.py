@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfinput.errors import refusal
-from tfinput.sources.elements import Array
+from tfinput.sources.values import Array
 
 PAGE = 4096
 LARGEST = 256 << 20
@@ -39,6 +39,16 @@ def unnamed_file() -> int:
         raise refusal("workers", "a file in memory to share", str(error), "Raise the limit (ulimit -n), or use workers=0.") from error
 
 
+class _Free(deque[tuple[Slot, mmap.mmap]]):
+    """Slots that nothing uses; once it is closed, what comes back is let go."""
+
+    closed = False
+
+    def take_back(self, slot: Slot, held: mmap.mmap) -> None:
+        if not self.closed:
+            self.append((slot, held))
+
+
 class Slots:
     """The slots of a file: lent out as memory, and free again when nothing uses that memory any more."""
 
@@ -47,7 +57,7 @@ class Slots:
         self.file = unnamed_file()
         self._arena: tuple[int, int, mmap.mmap] | None = None  # where it starts, what of it is taken, and its memory
         self._end = 0
-        self._free: deque[tuple[Slot, mmap.mmap]] = deque()
+        self._free = _Free()
         self._lock = threading.Lock()
         self._closed = weakref.finalize(self, os.close, self.file)
 
@@ -58,6 +68,7 @@ class Slots:
 
     def close(self) -> None:
         """Give back what is not lent."""
+        self._free.closed = True
         self._free.clear()
         self._arena = None
         self._closed()
@@ -69,7 +80,7 @@ class Slots:
         lent = np.frombuffer(held, np.uint8, nbytes, slot.start)
         # All arrays over it refer to its base in the end, while NumPy lets views skip an array in between. Appending needs no lock,
         # which the thread that happens to collect garbage may hold.
-        weakref.finalize(lent.base, self._free.append, (slot, held)).atexit = False
+        weakref.finalize(lent.base, self._free.take_back, slot, held).atexit = False
         return slot, lent
 
     def _freed(self, nbytes: int) -> tuple[Slot, mmap.mmap] | None:
