@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -29,8 +30,10 @@ class _Watcher:
     def __init__(self) -> None:
         self.waiting: weakref.WeakSet[Any] = weakref.WeakSet()
         self.pipe: tuple[int, int] | None = None
-        self._lock = threading.Lock()
-        self.seen = self.handled = 0  # Ctrl-C: how often it came, and how often Python's handler ran
+        # The handler takes it wherever the main thread is.
+        self._lock = threading.RLock()
+        self._pressed = False  # Ctrl-C came, and Python's handler has not run yet
+        self._owed = False  # it has run, and the waits are still to be ended
         self._before = -1
         self._thread: threading.Thread | None = None
 
@@ -40,22 +43,32 @@ class _Watcher:
             return
         if self.pipe is None:
             self.pipe = os.pipe()
-            os.set_blocking(self.pipe[1], False)
+            for end in self.pipe:
+                os.set_blocking(end, False)
         before = signal.set_wakeup_fd(self.pipe[1], warn_on_full_buffer=False)
         if before != self.pipe[1]:
             self._before = before  # asyncio may own it: it is told as well.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _handler)
+        self.handled()  # This is Python code of the main thread, which comes after the handlers of all signals so far.
+
+    def handled(self) -> None:
+        """Forget what was pressed: waits that are under way are meant, and none that begins later."""
+        with self._lock:
+            self._owed |= signal.SIGINT in self._read() and self._thread is not None
+            self._pressed = False
+            if self._owed:
+                self._wake()
 
     def add(self, waiting: Interruptible) -> None:
         """Interrupt this as well from now on."""
         with self._lock:
             self.waiting.add(waiting)
-            pressed = self.seen > self.handled
+            pressed = self._pressed
             if self.pipe is not None and self._thread is None:
                 self._thread = threading.Thread(target=self._watch, args=(self.pipe[0],), name="tfinput-interrupts", daemon=True)
                 self._thread.start()
-        if pressed and signal.getsignal(signal.SIGINT) is _handler:
+        if pressed:
             waiting.interrupt()  # It came while TensorFlow was on its way here.
 
     def remove(self, waiting: Interruptible) -> None:
@@ -63,54 +76,74 @@ class _Watcher:
         with self._lock:
             self.waiting.discard(waiting)
             idle = self._thread is not None and not self.waiting
-        if idle and self.pipe is not None:
+        if idle:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self.pipe is not None:
             with contextlib.suppress(BlockingIOError):
                 os.write(self.pipe[1], b"\0")
 
     def _watch(self, reader: int) -> None:
         while True:
-            signals = os.read(reader, 4096)
-            if self._before != -1 and signals.strip(b"\0"):
-                with contextlib.suppress(OSError):
-                    os.write(self._before, signals.strip(b"\0"))
-            # A handler of the user's may want to go on.
-            self.seen += signal.SIGINT in signals
-            if signal.SIGINT in signals and signal.getsignal(signal.SIGINT) in (_handler, signal.default_int_handler):
-                for waiting in list(self.waiting):
-                    waiting.interrupt()
+            select.select([reader], [], [])
+            with self._lock:
+                # A handler of the user's may want to go on.
+                handler = signal.getsignal(signal.SIGINT)
+                came = signal.SIGINT in self._read()
+                self._pressed |= came and handler is _handler
+                meant = (came or self._owed) and handler in (_handler, signal.default_int_handler)
+                self._owed = False
+                waiting = list(self.waiting)
+            if meant:
+                for each in waiting:
+                    each.interrupt()
             with self._lock:
                 if not self.waiting:
                     self._thread = None
                     return
 
+    def _read(self) -> bytes:
+        """The signals that were written since the last time."""
+        try:
+            signals = os.read(self.pipe[0], 4096).strip(b"\0") if self.pipe else b""
+        except BlockingIOError:
+            return b""
+        if self._before != -1 and signals:
+            with contextlib.suppress(OSError):
+                os.write(self._before, signals)
+        return signals
+
 
 def _handler(number: int, frame: FrameType | None) -> None:
-    """Python's default handler, except that it never raises inside the making of one of TensorFlow's errors.
+    """Python's default handler, except that it never raises where a KeyboardInterrupt would be lost.
 
-    There it would end as a RuntimeError of pybind11, which finds another error than the one that it was making. So the
-    KeyboardInterrupt is raised where that error arrives.
+    Inside the making of one of TensorFlow's errors it would end as a RuntimeError of pybind11, which finds another error than the
+    one that it was making; inside a finalizer it would be printed and forgotten. So it is raised where those return to.
     """
-    _watcher.handled = max(_watcher.handled + 1, _watcher.seen)
-    inside = frame
-    while inside is not None and _makes_error(inside):
-        inside = inside.f_back
-    if inside is frame or inside is None:
+    _watcher.handled()
+    safe, each = frame, frame
+    while each is not None:
+        if _loses(each):
+            safe = each.f_back
+        each = each.f_back
+    if safe is frame or safe is None:
         signal.default_int_handler(number, frame)
     before = sys.gettrace()
 
-    def arrived(_: FrameType, event: str, __: Any) -> Any:
-        if event != "exception":
-            return arrived
+    def arrived(*_: Any) -> Any:
         sys.settrace(before)
         raise KeyboardInterrupt
 
-    inside.f_trace = arrived
+    safe.f_trace = arrived
     sys.settrace(before or (lambda *_: None))
 
 
-def _makes_error(frame: FrameType) -> bool:
-    code = frame.f_code
-    return code.co_name == "__init__" and code.co_filename.endswith(("framework/errors_impl.py", "eager/core.py"))
+def _loses(frame: FrameType) -> bool:
+    name, file = frame.f_code.co_name, frame.f_code.co_filename
+    if name == "__init__":
+        return file.endswith(("framework/errors_impl.py", "eager/core.py"))
+    return name == "__del__" or (name == "__call__" and file == weakref.__file__)
 
 
 _watcher = _Watcher()

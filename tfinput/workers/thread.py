@@ -68,7 +68,7 @@ class _Run:
     def __init__(self, job: Job, timeout: float | None) -> None:
         self._job = job
         self._timeout = timeout
-        self._waiting: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._over = False
         self._at: tuple[Ticket, int, float] | None = None  # the batch in work, the element, since when
@@ -95,6 +95,8 @@ class _Run:
                     if self._waiting.empty():
                         self._over = True
                 continue
+            if ticket is None:
+                return
             for part in ticket.parts:
                 if ticket.dropped or self._over:
                     break
@@ -138,7 +140,10 @@ class _Run:
         with self._lock:
             self._over = True
         while not self._waiting.empty():
-            self._waiting.get().fail(RuntimeError(f"tfinput: {reason}."))
+            ticket = self._waiting.get()
+            if ticket is not None:
+                ticket.fail(RuntimeError(f"tfinput: {reason}."))
+        self._waiting.put(None)
         if self._ender is not None:
             self._ender.end(lambda: self._at is not None)
 
