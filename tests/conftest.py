@@ -10,4 +10,4 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 # Scripts that tests run in processes of their own; importing them for doctests would set up Keras for all tests.
-collect_ignore = ["interrupted.py", "mirrored.py", "sharded.py"]
+collect_ignore = ["compiled.py", "hosts.py", "interrupted.py", "mirrored.py", "sharded.py"]

@@ -34,7 +34,8 @@ ROWS = [
     ["feed", "cache"],
     ["shown", "digests", "cachefolder", "pipeline"],
     ["windows", "hooks", "padding", "fitting"],
-    ["layers", "devices", "options"],
+    ["layers", "options"],
+    ["devices"],
     ["sources.tablestreams", "sources.generators"],
     ["sources.tabular", "sources.series", "sources.catalog"],
     [

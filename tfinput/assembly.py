@@ -13,7 +13,7 @@ from tfinput.feed import Feed, Part
 from tfinput.order import Members
 from tfinput.quotas import even
 from tfinput.source import Source
-from tfinput.steps import layout
+from tfinput.steps import ALONE, Shares, layout
 
 
 def build(
@@ -25,7 +25,7 @@ def build(
     split: splits.Split | None = None,
 ) -> Feed:
     """Split (unless `split` says how), cache and settle; `given` are the known options with their defaults filled in."""
-    settings = options.settle(given, devices.shards(), devices.replicas())
+    settings = options.settle(given, _shares(source))
     how = (given["stratify"], given["groups"], source.labels, source.identities)
     drawn = split or splits.split(source.size, settings.seed, given["validation_split"], given["test_split"], *how)
     if given["balance"] is not None:
@@ -59,6 +59,17 @@ def build(
             raise error.with_traceback(None) from error.__cause__  # Without some forty frames of TensorFlow's tracing.
         raise
     return feed
+
+
+def _shares(source: Source) -> Shares:
+    """How devices share each batch; where batches are made by the user, nobody cuts them."""
+    shares = devices.shares()
+    if source.batches is None:
+        return shares
+    if shares.shards > 1:
+        fix = "Pass a sequence of examples: a list, or anything else with __len__ and __getitem__."
+        raise refusal(source.name, f"examples, to make batches that {shares.shards} devices can share", "items that are batches", fix)
+    return ALONE
 
 
 def _balanced(source: Source, members: Members, cache: str | None) -> Members:

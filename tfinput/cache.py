@@ -26,6 +26,7 @@ from tfinput.sources import arrays
 from tfinput.sources.files import TextRows, open_file
 from tfinput.sources.leaves import Leaf, leaf, memory_leaf
 from tfinput.sources.memory import TensorRows, aligned
+from tfinput.steps import ALONE
 
 FORMAT = 2
 
@@ -48,7 +49,7 @@ def apply(source: Source, settings: Settings) -> tuple[Source, Settings]:
 
 def _blocks(source: Source, settings: Settings, start: int = 0) -> tuple[Any, Iterator[Any]]:
     """The spec of a batch of the preprocessed examples, and the batches from example `start` on, with a progress bar."""
-    plain = dataclasses.replace(settings, augment=None, batch_preprocess=None, batch_augment=None, shards=1, replicas=1)
+    plain = dataclasses.replace(settings, augment=None, batch_preprocess=None, batch_augment=None, shares=ALONE)
     size = max(1, min(256, (8 << 20) // max(source.example_bytes, 1)))
     members = Members(source.size - start, np.arange(start, source.size)) if start else Members(source.size)
     batches = pipeline.full_pass(source, members, size, plain)

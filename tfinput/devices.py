@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from tfinput.steps import Shares
 
 
 class Parallelism(NamedTuple):
@@ -28,31 +32,60 @@ def accelerated() -> bool:
 
 
 def _backend() -> str:
+    """The Keras backend; where Keras was not imported yet, the one it would be told to take."""
     keras = sys.modules.get("keras")
-    return str(keras.backend.backend()) if keras is not None else "tensorflow"
+    return str(keras.backend.backend()) if keras is not None else os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
-def shards() -> int:
-    """Into how many equal parts each batch is cut: TPU replicas and the devices of `keras.distribution` take nothing else.
+def shares(strategy: Any = None) -> Shares:
+    """How the devices that are set up now, or those of a strategy, share each batch.
 
-    `tf.distribute` on CPUs and GPUs takes any batch, and counts an uneven one right.
+    `tf.distribute` on the CPUs and GPUs of one host takes any batch, and counts an uneven one right; all others want equal parts.
     """
-    strategy = tf.distribute.get_strategy()
+    strategy = strategy or tf.distribute.get_strategy()
+    replicas = int(strategy.num_replicas_in_sync)
     if isinstance(strategy, (tf.distribute.TPUStrategy, tf.distribute.experimental.TPUStrategy)):
-        return int(strategy.num_replicas_in_sync)
+        return Shares(replicas, replicas)
+    if isinstance(strategy, (tf.distribute.MultiWorkerMirroredStrategy, tf.distribute.experimental.MultiWorkerMirroredStrategy)):
+        hosts, host = _worker(strategy.cluster_resolver)
+        return Shares(replicas if hosts > 1 else 1, replicas, hosts, host)
+    found = distribution()
+    return Shares(1, replicas) if found is None else _of_mesh(found)
+
+
+def _worker(resolver: Any) -> tuple[int, int]:
+    """How many workers there are, and which of them this is; a chief comes first."""
+    if resolver is None or not resolver.cluster_spec():
+        return 1, 0
+    tasks = {job: len(each) for job, each in resolver.cluster_spec().as_dict().items()}
+    chiefs = tasks.get("chief", 0)
+    return chiefs + tasks.get("worker", 0), int(resolver.task_id) + (chiefs if resolver.task_type == "worker" else 0)
+
+
+def distribution() -> Any:
+    """What `keras.distribution` has set up, or None."""
     keras = sys.modules.get("keras")
-    distribution = keras.distribution.distribution() if keras is not None and _backend() == "jax" else None
-    if distribution is None:
-        return 1
-    mesh = distribution.device_mesh
+    return keras.distribution.distribution() if keras is not None and _backend() == "jax" else None
+
+
+def _of_mesh(found: Any) -> Shares:
+    """Processes hold as many neighbouring parts of the mesh's batch axis each; those that hold one part together read the same."""
+    import jax
+
+    mesh = found.device_mesh
     names = list(mesh.axis_names)
-    axis = getattr(distribution, "batch_dim_name", None)
-    return int(mesh.shape[names.index(axis) if axis in names else 0])
+    axis = getattr(found, "batch_dim_name", None)
+    shards = int(mesh.shape[names.index(axis) if axis in names else 0])
+    hosts = min(shards, jax.process_count())
+    return Shares(shards, shards, hosts, jax.process_index() * hosts // jax.process_count())
 
 
-def replicas() -> int:
-    """How many replicas of a `tf.distribute` strategy train."""
-    return int(tf.distribute.get_strategy().num_replicas_in_sync)
+def spare_gpus() -> None:
+    """Keep TensorFlow, which takes nearly all memory of every GPU it sees, from those that another Keras backend trains on."""
+    if _backend() != "tensorflow":
+        # Where the user let TensorFlow start before, this comes too late.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
 
 
 def parallelism(asked: int | None) -> Parallelism:
@@ -66,7 +99,7 @@ def parallelism(asked: int | None) -> Parallelism:
     return Parallelism(asked or 2, False, 0)
 
 
-def apply(dataset: Any, choice: Parallelism) -> Any:
+def apply(dataset: Any, choice: Parallelism, hosts: int = 1) -> Any:
     """Finish a dataset: prefetch where that pays, and set what TensorFlow must not decide."""
     if choice.prefetch:
         dataset = dataset.prefetch(choice.prefetch)
@@ -75,5 +108,7 @@ def apply(dataset: Any, choice: Parallelism) -> Any:
     options.autotune.enabled = choice.autotune
     # The default rewrites turn captured arrays into graph constants: a further copy of all data when an iterator starts.
     options.experimental_optimization.apply_default_optimizations = False
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # Hosts have their pieces of each batch already.
+    policy = tf.data.experimental.AutoShardPolicy
+    options.experimental_distribute.auto_shard_policy = policy.DATA if hosts == 1 else policy.OFF
     return dataset.with_options(options)

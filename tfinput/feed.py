@@ -15,7 +15,7 @@ from tfinput.errors import refusal, short
 from tfinput.labels import classes
 from tfinput.order import Members
 from tfinput.source import Source
-from tfinput.steps import even_batch_size, layout, position, whole
+from tfinput.steps import ALONE, even_batch_size, layout, position, whole
 
 NAMES = ("train", "validation", "test")
 
@@ -52,7 +52,11 @@ class Feed:
 
     @cached_property
     def train(self) -> Any:
-        """The training dataset: endless; from each epoch's border on, `steps_per_epoch` batches hold every example once."""
+        """The training dataset: endless; from each epoch's border on, `steps_per_epoch` batches hold every example once.
+
+        Where several hosts train, these are this host's pieces of the batches. A loop of your own under `tf.distribute` takes
+        `strategy.distribute_datasets_from_function(lambda each: feed.train)`, with one replica on each host.
+        """
         part = self.parts["train"]
         return pipeline.train(part.source, part.members, self.settings, self.epoch, self.step)
 
@@ -73,10 +77,12 @@ class Feed:
         return pipeline.full_pass(part.source, part.members, self._batch_size(name), self.settings)
 
     def _batch_size(self, name: str) -> int:
-        asked = self.settings.validation_batch_size
+        asked, replicas = self.settings.validation_batch_size, self.settings.shares.replicas
         if name == "train":
             return self.settings.batch_size
-        return asked or even_batch_size(self.parts[name].members.count, self.settings.batch_size, self.settings.replicas)
+        count = self.parts[name].members.count
+        fits = asked is not None and (asked <= count or replicas == 1)
+        return asked if asked and fits else even_batch_size(count, asked or self.settings.batch_size, replicas)
 
     def _size(self, name: str) -> int:
         if name not in self.parts:
@@ -176,10 +182,14 @@ class Feed:
             ValueError: if `steps_per_execution` does not divide `steps_per_epoch`.
 
         """
-        fitting.check_devices(self.settings)
+        fitting.check_devices(self.settings, model)
+        train = self.parts["train"]
+        sizes = {name: (self._size(name), self._batch_size(name)) for name in self.parts}
+        if train.source.batches is None:
+            fitting.check_first_batches(self.settings, train.members.drawn, self.step, sizes, model)
         if model is not None:
-            fitting.check_execution(model, self.parts["train"].members.drawn, self.settings)
-            fitting.check_metrics(model, {name: (self._size(name), self._batch_size(name)) for name in self.parts}, self.settings)
+            fitting.check_execution(model, train.members.drawn, self.settings)
+            fitting.check_metrics(model, sizes, self.settings)
         given = {"x": self.train, "steps_per_epoch": self.steps_per_epoch, "shuffle": False}
         if "validation" in self.parts:
             given |= {"validation_data": self.validation, "validation_steps": self.validation_steps}
@@ -188,8 +198,7 @@ class Feed:
     def evaluate_args(self, split: str = "validation") -> dict[str, Any]:
         """Keyword arguments for `model.evaluate`: one whole pass over a split, unshuffled and unaugmented."""
         fitting.check_devices(self.settings)
-        exact = self.examples(split)
-        dataset = exact if self.settings.replicas == 1 else self._pass(split)
+        dataset = self._full(split)
         return {"x": dataset, "steps": int(dataset.cardinality())}
 
     def predict_args(self, split: str = "validation") -> dict[str, Any]:
@@ -204,13 +213,16 @@ class Feed:
         >>> [batch.tolist() for batch in feed.examples("train").as_numpy_iterator()]
         [[0, 1], [2, 3], [4]]
         """
+        if self.settings.shares.replicas > 1:
+            return dataclasses.replace(self, settings=dataclasses.replace(self.settings, shares=ALONE))._full(split)
+        return self._full(split)
+
+    def _full(self, split: str) -> Any:
         interrupts.refresh()
         if split not in self.parts:
             made = [name for name in NAMES if name in self.parts]
             fix = "Pass validation_split or validation_data (test_split, test_data) to the builder."
             raise refusal("split", f"one of {made}", short(split), fix)
-        if self.settings.replicas > 1:
-            return dataclasses.replace(self, settings=dataclasses.replace(self.settings, shards=1, replicas=1)).examples(split)
         return self._pass("train") if split == "train" else getattr(self, split)
 
     def at(self, epoch: int = 0, step: int = 0) -> Feed:

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, get_type_hints
 
 from tfinput import seeds
 from tfinput.errors import nearest, refusal, short
-from tfinput.steps import whole
+from tfinput.steps import ALONE, Shares, whole
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -108,8 +108,7 @@ class Settings:
     drop_remainder: bool
     validation_batch_size: int | None
     num_parallel_calls: int | None
-    shards: int = 1
-    replicas: int = 1
+    shares: Shares = ALONE
 
 
 def common_options(builder: Callable[P, R]) -> Callable[P, R]:
@@ -130,6 +129,9 @@ def common_options(builder: Callable[P, R]) -> Callable[P, R]:
 
 def known(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
     """The given options over the defaults; an unknown name is refused with the nearest known one, or where it belongs."""
+    from tfinput import devices
+
+    devices.spare_gpus()  # Here, since a builder begins with this, and TensorFlow with the builder's first array.
     for name in given:
         if name not in DOCUMENTED:
             called, names = builder.__name__, inspect.signature(builder).parameters
@@ -138,11 +140,8 @@ def known(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
     return {name: given.get(name, default) for name, (default, _) in DOCUMENTED.items()}
 
 
-def settle(options: dict[str, Any], shards: int = 1, replicas: int = 1) -> Settings:
-    """Check the options that are no data.
-
-    `shards` is into how many equal parts devices cut each batch, `replicas` into how many parts of any size.
-    """
+def settle(options: dict[str, Any], shares: Shares = ALONE) -> Settings:
+    """Check the options that are no data; `shares` says how devices share each batch."""
     for name in ("shuffle", "drop_remainder"):
         value = options[name]
         if type(value).__name__ not in ("bool", "bool_") and not (value is None and name == "drop_remainder"):
@@ -166,12 +165,13 @@ def settle(options: dict[str, Any], shards: int = 1, replicas: int = 1) -> Setti
         raise refusal("balance with shuffle=False", "one of the two", "both: what an epoch takes is drawn", fix)
     least = {name: options[name] for name in ("validation_batch_size", "num_parallel_calls")}
     for name in ("batch_size", "validation_batch_size"):
-        if options[name] is not None and whole(name, options[name]) % shards:
-            near = max(shards, options[name] // shards * shards)
-            raise refusal(name, f"a multiple of the {shards} devices that share each batch", short(options[name]), f"Pass {name}={near}.")
-    if shards > 1 and options["drop_remainder"] is not None and not options["drop_remainder"]:
+        if options[name] is not None and whole(name, options[name]) % shares.replicas:
+            near = max(shares.replicas, options[name] // shares.replicas * shares.replicas)
+            wanted = f"a multiple of the {shares.replicas} devices that share each batch"
+            raise refusal(name, wanted, short(options[name]), f"Pass {name}={near}.")
+    if shares.shards > 1 and options["drop_remainder"] is not None and not options["drop_remainder"]:
         fix = "Leave it out: what an epoch drops, others train on; validation drops nothing."
-        raise refusal("drop_remainder", f"whole batches, which {shards} devices share", "False", fix)
+        raise refusal("drop_remainder", f"whole batches, which {shares.shards} devices share", "False", fix)
     return Settings(
         batch_size=whole("batch_size", options["batch_size"]),
         shuffle=bool(options["shuffle"]),
@@ -181,9 +181,8 @@ def settle(options: dict[str, Any], shards: int = 1, replicas: int = 1) -> Setti
         batch_preprocess=options["batch_preprocess"],
         batch_augment=options["batch_augment"],
         cache=_cache(options["cache"]),
-        drop_remainder=shards > 1 if options["drop_remainder"] is None else bool(options["drop_remainder"]),
-        shards=shards,
-        replicas=max(shards, replicas),
+        drop_remainder=shares.shards > 1 if options["drop_remainder"] is None else bool(options["drop_remainder"]),
+        shares=shares,
         **{name: None if value is None else _parallel(name, value) for name, value in least.items()},
     )
 

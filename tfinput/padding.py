@@ -11,16 +11,18 @@ from typing import Any
 import tensorflow as tf
 
 from tfinput.order import counter
+from tfinput.steps import Shares
 
 
-def weighted(batches: Any, size: int, count: int) -> Any:
-    """Add weights to batches of `size` examples, of which the first `count` in all are real; inputs without targets stay as they are."""
-    padded = -(-count // size) * size
+def weighted(batches: Any, size: int, count: int, shares: Shares) -> Any:
+    """Add weights to a host's batches of `size` examples; over all hosts, the first `count` are real. Inputs alone stay as they are."""
+    whole = size * shares.hosts
+    padded = -(-count // whole) * whole
     if padded == count or not _has_targets(batches.element_spec):
         return batches
 
     def weigh(number: Any, batch: Any) -> Any:
-        place = number * size + tf.range(size, dtype=tf.int64)
+        place = shares.place(number * size + tf.range(size, dtype=tf.int64), size)
         weight = tf.where(place < count, tf.constant(padded / count, tf.float32), 0.0)
         x, y, *given = batch
         return x, y, tf.nest.map_structure(lambda each: _times(each, weight), given[0]) if given else weight

@@ -17,7 +17,7 @@ from tfinput import devices, hooks, order, padding, seeds, windows
 from tfinput.options import Settings
 from tfinput.order import Members
 from tfinput.source import Source
-from tfinput.steps import Layout, layout
+from tfinput.steps import Layout, Shares, layout
 
 # A block is as many batches as fit in this many bytes, at most BATCHES: a call costs 50-100 us whatever it brings. Measured on
 # batches of 0.8 MB: 4 MiB give 0.9 of np.take's speed, 2 MiB 0.7; 16 MiB slow batches of 5 MB. Batches of a quarter of it go one
@@ -34,7 +34,8 @@ AHEAD_BYTES = 512 << 20
 def train(source: Source, members: Members, settings: Settings, epoch: int = 0, step: int = 0) -> Any:
     """The endless training dataset, from a step of an epoch on."""
     laid = layout(members.drawn, settings.batch_size, settings.drop_remainder)
-    size = min(laid.batch_size, laid.last) if laid.steps == 1 else laid.batch_size
+    hosts = settings.shares.hosts
+    size = (min(laid.batch_size, laid.last) if laid.steps == 1 else laid.batch_size) // hosts
     first = step * laid.batch_size
     stages = _example_stages(source, settings, training=True)
     with tf.device("CPU:0"):
@@ -42,31 +43,48 @@ def train(source: Source, members: Members, settings: Settings, epoch: int = 0, 
         if source.stream is not None:
             drawn = functools.partial(windows.stream, source)
         stream = drawn(members, laid.seen, settings.seed, settings.shuffle, epoch, first)
+        stream = _of_host(stream, size, settings.shares)
         # A list of sizes goes round with the epochs; started at `step`, it still ends every epoch with its short batch.
         sizes = None if laid.uniform else [size] * (laid.steps - step - 1) + [laid.last] + [size] * step
-        batches = _read(source, stream, size, sizes, stages, (epoch, first, laid.seen), settings, members.quotas is not None)
+        start = (epoch, first // hosts, laid.seen // hosts)
+        batches = _read(source, stream, size, sizes, stages, start, settings, members.quotas is not None)
         batches = _on_batches(source, batches, settings, laid, epoch, step, augment=True)
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        return devices.apply(batches.apply(endless), devices.parallelism(settings.num_parallel_calls))
+        return devices.apply(batches.apply(endless), devices.parallelism(settings.num_parallel_calls), hosts)
 
 
 @hooks.do_not_convert  # type: ignore[untyped-decorator]
 def full_pass(source: Source, members: Members, batch_size: int, settings: Settings) -> Any:
     """One finite pass in source order: every example once, nothing random."""
     laid = layout(members.count, batch_size, drop_remainder=False)
-    filled = laid.last < batch_size and (settings.shards > 1 or members.count < settings.replicas)
-    size = laid.last if laid.steps == 1 and not filled else batch_size
+    shares = settings.shares
+    filled = shares.fill(members.count, batch_size)
+    size = (laid.last if laid.steps == 1 and not filled else batch_size) // shares.hosts
     stages = _example_stages(source, settings, training=False)
     with tf.device("CPU:0"):
         every = tf.data.Dataset.from_tensors(0).map(lambda _: members.tensor())
         indices = every if source.stream is None else windows.full_pass(source, members)
         sizes = None if laid.uniform or filled else [size] * (laid.steps - 1) + [laid.last]
-        indices = indices.repeat() if filled else indices
-        batches = _read(source, indices, size, sizes, stages, (0, 0, members.count), settings)
+        indices = _of_host(indices.repeat() if filled else indices, size, shares)
+        seen = laid.steps * size if filled or shares.hosts > 1 else members.count
+        batches = _read(source, indices, size, sizes, stages, (0, 0, seen), settings)
         batches = _on_batches(source, batches, settings, laid, 0, 0, augment=False)
-        batches = padding.weighted(batches.take(laid.steps), size, members.count) if filled else batches
+        batches = padding.weighted(batches.take(laid.steps), size, members.count, shares) if filled else batches
         whole = tf.data.experimental.assert_cardinality(laid.steps)
-        return devices.apply(batches.apply(whole), devices.parallelism(settings.num_parallel_calls))
+        return devices.apply(batches.apply(whole), devices.parallelism(settings.num_parallel_calls), shares.hosts)
+
+
+def _of_host(stream: Any, size: int, shares: Shares) -> Any:
+    """Of a stream of indices, or of (indices, rows), the `size` in each batch that this host reads."""
+    if shares.hosts == 1:
+        return stream
+    begin = shares.host * size
+
+    def piece(*batch: Any) -> Any:
+        cut = tf.nest.map_structure(lambda rows: rows[begin : begin + size], batch)
+        return cut if len(cut) > 1 else cut[0]
+
+    return stream.rebatch(size * shares.hosts, drop_remainder=True).map(hooks.do_not_convert(piece))
 
 
 def _example_stages(source: Source, settings: Settings, training: bool) -> list[hooks.Stage | hooks.Loading]:
@@ -117,7 +135,7 @@ def _read(
     def visits(where: Any) -> Any:
         """What tells one visit to an example from the next: the epoch, and where an epoch repeats examples the place in it."""
         epochs = where // seen + epoch
-        return epochs * 2**32 + where % seen if repeats else epochs
+        return epochs * 2**32 + settings.shares.place(where % seen, size) if repeats else epochs
 
     if source.fetch is not None:
         blocks = _fetched(source, blocks, places, visits, seen, size, settings)
@@ -177,11 +195,12 @@ def _on_batches(source: Source, batches: Any, settings: Settings, laid: Layout, 
     if not stages:
         return batches
     first = epoch * laid.steps + step
+    shares = settings.shares
     on_batch = [hooks.shared(source, [stage], functools.partial(hooks.on_batch, stage, source.name)) for stage in stages]
 
     def hooked(number: Any, batch: Any) -> Any:
         for run in on_batch:
-            batch = run(batch, number // laid.steps, number % laid.steps)
+            batch = run(batch, number // laid.steps, number % laid.steps * shares.hosts + shares.host)
         return batch
 
     calls = devices.parallelism(settings.num_parallel_calls).calls

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tfinput.errors import refusal, short
 
@@ -28,6 +28,42 @@ def whole(name: str, value: object, least: int = 1) -> int:
         if number >= least:
             return number
     raise refusal(name, wanted, short(value), f"Pass an int of at least {least}.")
+
+
+class Shares(NamedTuple):
+    """How devices share each batch.
+
+    Attributes:
+        shards: equal parts that a batch must be cut into.
+        replicas: parts of any size that it is cut into; no fewer than `shards`.
+        hosts: processes that each read one of as many equal pieces of every batch.
+        host: which of them this is.
+
+    """
+
+    shards: int = 1
+    replicas: int = 1
+    hosts: int = 1
+    host: int = 0
+
+    def place(self, local: Any, size: int) -> Any:
+        """Where in all batches an example is that this host reads as its `local`-th, in pieces of `size`; ints or tensors.
+
+        >>> [Shares(2, 2, hosts=2, host=1).place(local, size=3) for local in range(6)]
+        [3, 4, 5, 9, 10, 11]
+        """
+        return local if self.hosts == 1 else local // size * (size * self.hosts) + self.host * size + local % size
+
+    def fill(self, size: int, batch_size: int) -> bool:
+        """Whether the last batch of a full pass over `size` examples must be filled up.
+
+        >>> Shares(2, 2).fill(9, 4), Shares(1, 2).fill(9, 4), Shares(1, 2).fill(1, 4)
+        (True, False, True)
+        """
+        return size % batch_size > 0 and (self.shards > 1 or size < self.replicas)
+
+
+ALONE = Shares()
 
 
 class Layout(NamedTuple):

@@ -55,7 +55,7 @@ def mix(feeds: Sequence[Feed], *, weights: Any = None, size: int | None = None, 
     """
     known = options.known(dict(given), mix)
     _refuse_options(known, weights, size)
-    settings = options.settle(known, devices.shards(), devices.replicas())
+    settings = options.settle(known, devices.shares())
     chosen = _checked(feeds)
     spec = _spec(chosen)
     names = _class_names(chosen)
