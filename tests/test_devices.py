@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from identities import ids
 
 import tfinput
 from tfinput import devices, fitting, options, pipeline
@@ -98,11 +99,10 @@ def off(weights: list[float], size: int) -> float:
     return float(np.mean(np.square(weights[0] * x + weights[1] - y)))
 
 
-def one_hosts(read_ids: Any, **options: Any) -> list[list[int]]:
+def one_hosts(**options: Any) -> list[list[int]]:
     """The batches of two epochs on one device."""
     feed = tfinput.from_arrays(np.arange(26), batch_size=8, **options)
-    found: list[list[int]] = read_ids(feed.train, 2 * feed.steps_per_epoch)
-    return found
+    return ids(feed.train, 2 * feed.steps_per_epoch)
 
 
 def settings(batch_size: int, shares: Shares, **given: Any) -> options.Settings:
@@ -239,10 +239,10 @@ def test_steps_of_static_shape_are_compiled_once_for_training_and_once_for_valid
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_two_hosts_read_each_its_own_and_train_as_one_would(backend: str, read_ids: Any) -> None:
+def test_two_hosts_read_each_its_own_and_train_as_one_would(backend: str) -> None:
     ports = free_ports()
     told = told_by(*(started("hosts.py", backend, host, *ports, backend=backend) for host in (0, 1)))
-    order = one_hosts(read_ids, drop_remainder=True)
+    order = one_hosts(drop_remainder=True)
     assert [first + second for first, second in zip(told[0]["seen"], told[1]["seen"], strict=True)] == order
     for each in told:
         assert [losses[0] for losses in each["losses"]] == pytest.approx([off([1, 1], held) for held in (1, 2, 5, 8, 13)], rel=1e-5)
@@ -264,19 +264,19 @@ def free_ports() -> list[int]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
-def test_evaluate_is_exact_on_two_jax_devices_for_every_size(backend: str, read_ids: Any) -> None:
+def test_evaluate_is_exact_on_two_jax_devices_for_every_size(backend: str) -> None:
     told = told_by(started("sharded.py", backend=backend))[0]
     exact(told["cases"])
     assert (told["steps"], told["spec"]) == (3, "(8, 1)")  # of 26 examples, in whole batches
-    assert told["weights"] == pytest.approx(trained(one_hosts(read_ids, drop_remainder=True)), rel=1e-5)
+    assert told["weights"] == pytest.approx(trained(one_hosts(drop_remainder=True)), rel=1e-5)
     assert told["validation"][-1] == pytest.approx(off(told["weights"], 5), rel=1e-5)
     assert told["meshes"] == [[2, 2, 1, 0], [1, 1, 1, 0]]
 
 
-def test_evaluate_is_exact_on_two_replicas_and_the_order_is_that_of_one(mirrored: Any, read_ids: Any) -> None:
+def test_evaluate_is_exact_on_two_replicas_and_the_order_is_that_of_one(mirrored: Any) -> None:
     told = told_by(mirrored)[0]
     exact(told["cases"])
     assert told["shared"] == told["order"]
-    assert told["weights"] == pytest.approx(trained(one_hosts(read_ids)), rel=1e-5)
+    assert told["weights"] == pytest.approx(trained(one_hosts()), rel=1e-5)
     assert told["validation"][-1] == pytest.approx(off(told["weights"], 5), rel=1e-5)
     assert "the first batch of train: expected a multiple of the 2 replicas, got 5. Enter the strategy's scope" in told["refused"]
