@@ -32,7 +32,7 @@ def complaints(notebook: Any) -> list[str]:
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["from_fit_generator", "images", "quickstart"]
+    assert [path.stem for path in NOTEBOOKS] == ["accelerators", "from_fit_generator", "images", "quickstart"]
 
 
 @each_notebook
