@@ -71,6 +71,8 @@ def model(side: int, width: int, batch: Any = None) -> Any:
     made = Resident(seen, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
     made.batch = batch
     made.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    if batch is not None:
+        made.test_on_batch(*batch)  # Else `fit` would build loss and metrics by what it is given.
     return made
 
 
