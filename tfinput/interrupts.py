@@ -119,7 +119,8 @@ def _handler(number: int, frame: FrameType | None) -> None:
     """Python's default handler, except that it never raises where a KeyboardInterrupt would be lost.
 
     Inside the making of one of TensorFlow's errors it would end as a RuntimeError of pybind11, which finds another error than the
-    one that it was making; inside a finalizer it would be printed and forgotten. So it is raised where those return to.
+    one that it was making; inside a finalizer it would be printed and forgotten; Keras drops any error in turning logs into numbers.
+    So it is raised where those return to.
     """
     _watcher.handled()
     safe, each = frame, frame
@@ -143,6 +144,8 @@ def _loses(frame: FrameType) -> bool:
     name, file = frame.f_code.co_name, frame.f_code.co_filename
     if name == "__init__":
         return file.endswith(("framework/errors_impl.py", "eager/core.py"))
+    if name == "pythonify_logs":
+        return "keras" in file
     return name == "__del__" or (name == "__call__" and file == weakref.__file__)
 
 
