@@ -761,13 +761,16 @@ import faulthandler, itertools, os, signal, sys, threading, time
 faulthandler.dump_traceback_later(100, exit=True)
 import numpy as np, keras, tensorflow as tf, tfinput
 
-told = []
+told, blocked = [], threading.Semaphore(0)
 
 def interrupt():
+    blocked.acquire()
+    time.sleep(3)  # Keras has compiled its step by then.
     told.append(time.monotonic())
     os.kill(os.getpid(), signal.SIGINT)
 
 def block():
+    blocked.release()
     while len(told) == 2:
         pass
     time.sleep(60)
@@ -784,7 +787,7 @@ feed = tfinput.from_generator(examples, size=1000, endless=True, batch_size=4, s
 model = keras.Sequential([keras.layers.Dense(1)])
 model.compile("sgd", "mse")
 for attempt in range(3):
-    threading.Timer(2, interrupt).start()
+    threading.Thread(target=interrupt, daemon=True).start()
     try:
         model.fit(**feed.fit_args(), epochs=1, verbose=0)
     except KeyboardInterrupt:
