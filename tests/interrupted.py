@@ -22,6 +22,7 @@ import psutil
 import tfinput
 
 faulthandler.dump_traceback_later(280, exit=True)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A job in the background is started with it ignored.
 
 
 class Items:

@@ -759,6 +759,7 @@ def test_a_dropped_iterator_does_not_wait_for_a_generator_that_blocks() -> None:
 SCRIPT = """
 import faulthandler, itertools, os, signal, sys, threading, time
 faulthandler.dump_traceback_later(100, exit=True)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A job in the background is started with it ignored.
 import numpy as np, keras, tensorflow as tf, tfinput
 
 told, blocked = [], threading.Semaphore(0)
