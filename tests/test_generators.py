@@ -696,7 +696,8 @@ def settles(check: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 
 def test_a_dropped_iterator_closes_the_generator_and_ends_its_thread() -> None:
-    before, closed = running(), []
+    closed: list[bool] = []
+    assert settles(lambda: running() == 0)  # those of earlier tests
 
     def examples() -> Iterator[int]:
         try:
@@ -708,25 +709,27 @@ def test_a_dropped_iterator_closes_the_generator_and_ends_its_thread() -> None:
     assert settles(lambda: closed == [True])  # of the look at the first element
     iterator = iter(feed.train)
     next(iterator)
-    assert running() == before + 1
+    assert running() == 1
     del iterator
-    assert settles(lambda: running() == before)
+    assert settles(lambda: running() == 0)
     assert closed == [True, True]
 
 
 def test_an_iterator_outlives_its_feed_and_nothing_outlives_the_iterator() -> None:
-    before, numbers = running(), Numbers(5000)
+    numbers = Numbers(5000)
+    assert settles(lambda: running() == 0)
     kept = weakref.ref(numbers)
     iterator = iter(tfinput.from_generator(numbers, size=5000, batch_size=100, shuffle_window=8).train)
     del numbers
     gc.collect()
     assert len({int(number) for _ in range(50) for number in next(iterator)}) == 5000
     del iterator
-    assert settles(lambda: kept() is None and running() == before)
+    assert settles(lambda: kept() is None and running() == 0)
 
 
 def test_a_dropped_iterator_does_not_wait_for_a_generator_that_blocks() -> None:
-    before, go_on = running(), threading.Event()
+    go_on = threading.Event()
+    assert settles(lambda: running() == 0)
 
     def examples() -> Iterator[int]:
         yield from range(200)
@@ -742,7 +745,7 @@ def test_a_dropped_iterator_does_not_wait_for_a_generator_that_blocks() -> None:
     gc.collect()
     assert time.monotonic() - start < 5
     go_on.set()
-    assert settles(lambda: running() == before)
+    assert settles(lambda: running() == 0)
 
 
 SCRIPT = """

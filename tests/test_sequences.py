@@ -305,6 +305,15 @@ except KeyboardInterrupt:
 """
 
 
+def value(client: Any, name: str) -> str:
+    for _ in range(50):
+        told = client.execute("", user_expressions={name: name}, reply=True, timeout=30)["content"]
+        if told["status"] == "ok":
+            return str(told["user_expressions"][name]["data"]["text/plain"])
+        time.sleep(0.1)  # Just after an error the kernel turns requests away.
+    raise AssertionError(told)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_notebook_is_interrupted_at_once_and_can_train_again(workers: int) -> None:
     from jupyter_client.manager import start_new_kernel
@@ -317,9 +326,8 @@ def test_a_notebook_is_interrupted_at_once_and_can_train_again(workers: int) -> 
         started = time.time()
         manager.interrupt_kernel()
         assert client.get_shell_msg(timeout=30)["content"]["ename"] == "KeyboardInterrupt"
-        told = client.execute("", user_expressions={"stopped": "stopped"}, reply=True, timeout=30)
         # IPython's traceback takes a while after it.
-        assert float(told["content"]["user_expressions"]["stopped"]["data"]["text/plain"]) - started < 2
+        assert float(value(client, "stopped")) - started < 2
         again = "train, _ = feed\nx, y = next(iter(train))\nassert len(x) == 8"
         assert client.execute_interactive(again, timeout=60)["content"]["status"] == "ok"
     finally:

@@ -269,7 +269,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[str(options) for options, _ in REFUSED])
+@pytest.mark.parametrize(("options", "message"), REFUSED, ids=[message for _, message in REFUSED])
 @pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
 def test_wrong_options_are_refused_at_the_call(prepared: dict[str, Any], file_format: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
