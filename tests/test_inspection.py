@@ -46,6 +46,11 @@ def test_a_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (tmp_path / "a" / "page.jpg").write_text("<html>")
     lines = said(tmp_path, capsys, 1)
     assert lines[-2:] == ["broken: 1", f"  {tmp_path}/a/page.jpg: HTML or XML"]
+    cut = (tmp_path / "b" / "1.png").read_bytes()[:-20]
+    (tmp_path / "b" / "cut.png").write_bytes(cut)  # Its size can be read, its pixels cannot.
+    lines = said(tmp_path, capsys, 1)
+    assert lines[:-3] == expected[:-1]
+    assert lines[-3] == "broken: 2"
 
 
 def test_folders_of_audio_and_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

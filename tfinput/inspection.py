@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -48,11 +49,13 @@ def _folder(root: bytes) -> tuple[Feed, list[str]]:
     shape = {"images": {"image_size": 8}, "audio": {"output_sequence_length": 1}}.get(kind, {})
     feed = builders[kind](os.fsdecode(root), labels=labels, on_bad="skip", verbose=False, **shape)
     lines = [f"{shown(root)}: {feed.train_size} {kind} that can be read"]
+    broken = feed.skipped
+    sound = [os.fsdecode(path) not in broken for path in listing.paths]
     if listing.labels is not None and listing.class_names is not None:
-        counts = np.bincount(listing.labels, minlength=len(listing.class_names))
+        counts = np.bincount(np.asarray(listing.labels)[sound], minlength=len(listing.class_names))
         classes = [f"{name} {count}" for name, count in zip(listing.class_names, counts, strict=True)]
         lines.append(f"{len(classes)} classes: {', '.join(classes[:SHOWN])}{', ...' if len(classes) > SHOWN else ''}")
-    lines += _details(kind, listing.paths)
+    lines += _details(kind, list(itertools.compress(listing.paths, sound)))
     if listing.left_out:
         lines.append("left out: " + ", ".join(f"{count} {what}" for what, count in listing.left_out.most_common()))
     return feed, lines
