@@ -1,12 +1,14 @@
 """Images from files: one epoch of batches against Keras' folder reader and a hand-written tf.data pipeline; later epochs from a cache.
 
-The files are made of smooth noise, as JPEGs of quality 90 where no other is named; a batch is 32 images of 224 x 224. The hand-written
-pipeline is what TensorFlow's guides end with: shuffled paths, a parallel map that decodes and resizes with AUTOTUNE, batch, prefetch.
+The files are made of smooth noise, or of scikit-learn's two photographs enlarged, as JPEGs of quality 90 where no other is named; a
+batch is 32 images of 224 x 224. The hand-written pipeline is what TensorFlow's guides end with: shuffled paths, a parallel map that
+decodes and resizes with AUTOTUNE, batch, prefetch.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +22,33 @@ CASES = {
     "2000 x 1500": {"rows": 128, "width": 2000, "height": 1500, "steps": 8},
     "2000 x 1500, fast": FAST,
     "2000 x 1500, quality 75, fast": {**FAST, "quality": 75},
+    "2000 x 1500, photographs, fast": {**FAST, "photographs": ["china.jpg", "flower.jpg"]},
     "500 x 375, cached": {"rows": 1024, "width": 500, "height": 375, "steps": 48, "options": {"cache": "folder", "dtype": "uint8"}},
 }
 
 
-def written(case: dict[str, Any], folder: str) -> None:
-    """Two class folders of distinct pictures with the detail of photographs."""
+def pictures(case: dict[str, Any]) -> Iterator[Any]:
+    """Distinct pictures with the detail of photographs; or of enlarged photographs, which have less."""
     import tensorflow as tf
 
     random = np.random.default_rng(0)
     height, width = case["height"], case["width"]
-    base = tf.image.resize(random.normal(128, 60, (24, height // 12, width // 12, 3)), (height, width)).numpy()
+    if "photographs" in case:
+        from sklearn.datasets import load_sample_image
+
+        base = [tf.image.resize(load_sample_image(name), (height, width), "lanczos3").numpy() for name in case["photographs"]]
+    else:
+        base = tf.image.resize(random.normal(128, 60, (24, height // 12, width // 12, 3)), (height, width)).numpy()
     for place in range(case["rows"]):
-        noise = random.normal(0, 4, (height, width, 1))
-        image = np.clip(np.roll(base[place % 24], place, axis=1) + noise, 0, 255).astype(np.uint8)
+        noise = 0 if "photographs" in case else random.normal(0, 4, (height, width, 1))
+        yield np.clip(np.roll(base[place % len(base)], place, axis=1) + noise, 0, 255).astype(np.uint8)
+
+
+def written(case: dict[str, Any], folder: str) -> None:
+    """Two class folders of the pictures."""
+    import tensorflow as tf
+
+    for place, image in enumerate(pictures(case)):
         path = Path(folder) / "ab"[place % 2] / f"{place}.jpg"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(tf.io.encode_jpeg(image, quality=case.get("quality", 90)).numpy())
