@@ -1,0 +1,64 @@
+"""What bounds reading images: milliseconds that decoding and resizing one JPEG take, in one thread, by TensorFlow's operations alone.
+
+    python benchmarks/decoding.py
+
+Decoding "at 1/4" is what `decode="fast"` does with 2000 x 1500 pixels; at 1/8 they no longer cover 224 x 224. The table is printed, not
+stored: it explains the ratios of `images.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import images
+import tensorflow as tf
+
+REPEATS, PICTURES = 40, 4
+CASES: dict[str, dict[str, Any]] = {
+    "500 x 375, quality 90": {"rows": PICTURES, "width": 500, "height": 375},
+    "2000 x 1500, quality 90": {"rows": PICTURES, "width": 2000, "height": 1500},
+    "2000 x 1500, quality 75": {"rows": PICTURES, "width": 2000, "height": 1500, "quality": 75},
+    "china.jpg enlarged, quality 90": {"rows": PICTURES, "width": 2000, "height": 1500, "photographs": ["china.jpg"]},
+    "flower.jpg enlarged, quality 90": {"rows": PICTURES, "width": 2000, "height": 1500, "photographs": ["flower.jpg"]},
+}
+
+
+def milliseconds(work: Callable[[Any], Any], given: list[Any]) -> float:
+    """The median over all that is given, after one call to warm up."""
+    work(given[0])
+    seconds = []
+    for each in itertools.chain.from_iterable(itertools.repeat(given, REPEATS)):
+        start = time.perf_counter()
+        work(each)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds)
+
+
+def row(case: dict[str, Any]) -> list[str]:
+    made = [tf.io.encode_jpeg(image, quality=case.get("quality", 90)).numpy() for image in images.pictures(case)]
+    size = sum(map(len, made)) / len(made) / case["width"] / case["height"]
+
+    def decoded(ratio: int) -> Callable[[Any], Any]:
+        return lambda data: tf.io.decode_jpeg(data, channels=3, ratio=ratio)
+
+    def resized(ratio: int) -> Callable[[Any], Any]:
+        return lambda data: tf.image.resize(decoded(ratio)(data), images.SIZE)
+
+    figures = [milliseconds(work, made) for work in (decoded(1), resized(1), resized(4), decoded(8))]
+    return [f"{size:.2f}", *(f"{each:.2f}" for each in figures), f"{figures[1] / figures[2]:.2f}"]
+
+
+def main() -> None:
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    print("| a JPEG | bytes a pixel | decoded | decoded, resized | at 1/4, resized | at 1/8, not resized | gain of 1/4 |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, case in CASES.items():
+        print(f"| {' | '.join([name, *row(case)])} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
