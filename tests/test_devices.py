@@ -263,6 +263,20 @@ def free_ports() -> list[int]:
         return [each.getsockname()[1] for each in (one, other)]
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_evaluate_is_exact_on_one_device_for_every_size(compiled: bool) -> None:
+    net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")])
+    net.compile("sgd", "mse", metrics=["mae"], weighted_metrics=[keras.metrics.MeanAbsoluteError("held")], jit_compile=compiled)
+    for size in range(1, 41):
+        x, y = (part.astype("float32") for part in curve(size))
+        for batch in (4, 6, 8):
+            given = (x[:, None], y)
+            feed = tfinput.from_arrays(np.zeros((8, 1), "float32"), np.zeros(8, "float32"), batch_size=batch, validation_data=given)
+            error = float(np.mean(np.abs(x + 1 - y)))
+            told = net.evaluate(**feed.evaluate_args(), verbose=0, return_dict=True)
+            assert told == pytest.approx({"loss": off([1, 1], size), "mae": error, "held": error}, rel=1e-5), (size, batch)
+
+
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 def test_evaluate_is_exact_on_two_jax_devices_for_every_size(backend: str) -> None:
     told = told_by(started("sharded.py", backend=backend))[0]
