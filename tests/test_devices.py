@@ -127,6 +127,15 @@ def test_what_fills_the_last_batch_weighs_nothing(weighted: bool) -> None:
         assert got[2][:size].tolist() == pytest.approx(expected.tolist())
 
 
+def test_blocks_that_take_work_keep_all_cores_busy_in_bounded_memory() -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert devices.blocks_at_a_time(None, 1000) == cores + 2
+    assert devices.blocks_at_a_time(None, 0) == cores + 2
+    assert devices.blocks_at_a_time(None, 1 << 40) == 2
+    assert devices.blocks_at_a_time(5, 1 << 40) == 5
+    assert devices.blocks_at_a_time(tf.data.AUTOTUNE, 1000) == tf.data.AUTOTUNE
+
+
 def test_training_for_devices_is_in_whole_batches_of_static_shape() -> None:
     laid = settings(4, Shares(2, 2))
     assert laid.drop_remainder

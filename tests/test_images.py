@@ -220,6 +220,15 @@ def test_color_modes_are_those_of_keras_where_it_has_them(tmp_path: Path) -> Non
     assert_as_keras(zoo(tmp_path / "alpha", alpha), image_size=(17, 23), color_mode="rgba")
 
 
+@pytest.mark.parametrize("color_mode", ["grayscale", "rgb", "rgba"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_pictures_of_every_size_are_resized_as_by_keras(tmp_path: Path, interpolation: str, color_mode: str) -> None:
+    """Small ones are resized as floats, large ones (here of more than 512 pixels) as integers."""
+    for place, size in enumerate(itertools.product((1, 7, 12, 22, 23, 24, 90), (2, 11, 23, 24, 61))):
+        written(tmp_path, {f"a/{place:02}.png": encoded(noise(*size, seed=place), "PNG")})
+    assert_as_keras(tmp_path, image_size=(8, 8), interpolation=interpolation, color_mode=color_mode)
+
+
 def test_every_common_shape_is_cut_and_padded_as_by_keras(tmp_path: Path) -> None:
     for place, shape in enumerate(itertools.product((1, 2, 5, 8), (1, 3, 7))):
         written(tmp_path, {f"a/{place:02}.png": encoded(noise(*shape, seed=place), "PNG")})

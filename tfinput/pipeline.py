@@ -142,6 +142,7 @@ def _read(
     if not stages:
         batches = blocks.map(read, num_parallel_calls=None if source.fetch else calls)
         return batches if block == size else _rebatched(batches, size, sizes)
+    calls = devices.blocks_at_a_time(settings.num_parallel_calls, block * source.example_bytes)
     on_examples = hooks.shared(source, stages, functools.partial(hooks.on_examples, stages, source))
 
     def hooked(number: Any, drawn: Any) -> Any:

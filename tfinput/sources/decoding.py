@@ -6,6 +6,8 @@ refused is given to a decoder as nothing at all, so that it fails here; why is f
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,11 @@ CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 RATIOS = (1, 2, 4, 8)
 MARGIN = 2
 END_OF_JPEG = b"\xff\xd9"
+# TensorFlow resizes floats in half the time that it takes for the same values as integers, and makes the very same of them. To turn
+# all pixels into floats pays where there are few: at most 8 times as many as are asked for. Measured, bilinear, to 224 x 224: 1.6
+# times quicker with 4 times as many pixels, 1.2 with 10, slower with 16.
+QUICKER_AS_FLOATS = ("bilinear", "bicubic")
+FEW = 8
 
 Pixels = Any
 
@@ -77,10 +84,9 @@ def _unsigned(contents: Any, start: int, count: int) -> Any:
     return tf.io.decode_raw(tf.strings.substr(contents, start, count), tf.uint8)
 
 
-def _allowed(contents: Any, size: Any, also: Any) -> Any:
+def _allowed(contents: Any, size: Any, *also: Any) -> Any:
     """The contents, unless there are too many pixels: that fails before any is decoded."""
-    count = tf.reduce_prod(tf.cast(size, tf.int64))
-    fits = tf.reduce_all(size > 0) & (count <= formats.PIXELS) & also
+    fits = functools.reduce(tf.logical_and, also, tf.reduce_prod(tf.cast(size, tf.int64)) <= formats.PIXELS)
     # Choosing between the contents and nothing would copy them: measured, 6 % of the time of an image of 500 x 375.
     # The raw operation: `tf.debugging.Assert` puts it into a branch of a condition, which costs ten times as much.
     with tf.control_dependencies([tf.raw_ops.Assert(condition=fits, data=[size])]):
@@ -106,9 +112,9 @@ def _in_python(function: Callable[[Any], Any], contents: Any, dtype: Any) -> Any
 
 def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
     shape = tf.io.extract_jpeg_shape(contents)
-    contents = _allowed(contents, shape[:2], (shape[2] != 4) | (look.channels != 1))
-    turn = _turn(contents) if look.exif else tf.constant(1)
     raw = shape[:2]
+    contents = _allowed(contents, raw, *([shape[2] != 4] if look.channels == 1 else []))
+    turn = _turn(contents) if look.exif else None
     whole = _swapped(raw, turn)
     channels = min(look.channels, 3)
     if look.crop is not None and seed is not None:
@@ -127,7 +133,7 @@ def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
         image = tf.switch_case(branch, [_at_ratio(contents, ratio, channels) for ratio in RATIOS])
     else:
         image = tf.io.decode_jpeg(contents, channels)
-    image = _upright(image, turn) if look.exif else image
+    image = image if turn is None else _upright(image, turn)
     return _with_channels(image, look.channels) if look.channels > channels else image, whole
 
 
@@ -153,8 +159,8 @@ def _among(turn: Any, *values: int) -> Any:
 
 
 def _swapped(size: Any, turn: Any) -> Any:
-    """Height and width as they are before or after the turn."""
-    return tf.where(turn >= 5, size[::-1], size)
+    """Height and width as they are before or after the turn, if there is any."""
+    return size if turn is None else tf.where(turn >= 5, size[::-1], size)
 
 
 def _upright(image: Pixels, turn: Any) -> Pixels:
@@ -184,6 +190,8 @@ def _window(whole: Any, look: Look, seed: Any) -> Any:
 
 def _raw_window(window: Any, whole: Any, turn: Any) -> Any:
     """Where a window of the upright image lies in the file."""
+    if turn is None:
+        return window
     begin, size = window[:2], window[2:]
     mirrored = tf.stack([_among(turn, 3, 4, 7, 8), _among(turn, 2, 3, 6, 7)])
     begin = tf.where(mirrored, whole - begin - size, begin)
@@ -203,7 +211,8 @@ def _cut(image: Pixels, whole: Any, look: Look, seed: Any) -> Pixels:
 
 def _png(contents: Any, look: Look) -> Pixels:
     size = tf.io.decode_raw(tf.strings.substr(contents, 16, 8), tf.int32, little_endian=False)
-    contents = _allowed(contents, size, (_unsigned(contents, 24, 1)[0] == 16) == (look.bits == 16))
+    depth = _unsigned(contents, 24, 1)[0]
+    contents = _allowed(contents, size, tf.reduce_all(size > 0), (depth == 16) == (look.bits == 16))
     if look.mask:
         return _indexed(contents)
     if look.bits == 8 and look.channels < 4:
@@ -255,15 +264,21 @@ def _with_channels(image: Pixels, channels: int) -> Pixels:
 
 def resized(image: Pixels, look: Look) -> Pixels:
     """The image in the size, shape and dtype that is asked for."""
-    if look.fit == "pad":
-        image = tf.image.resize_with_pad(image, *look.size, method=look.interpolation)
+    image = _to_ratio(image, look.size) if look.fit == "crop" else image
+    if look.interpolation in QUICKER_AS_FLOATS:
+        few = tf.size(image, tf.int64) <= FEW * math.prod((*look.size, look.channels))
+        image = tf.cond(few, lambda: _fitted(tf.cast(image, tf.float32), look), lambda: _fitted(image, look))
     else:
-        if look.fit == "crop":
-            image = _to_ratio(image, look.size)
-        image = tf.image.resize(image, look.size, method=look.interpolation)
+        image = _fitted(image, look)
     if look.dtype != "float32" and image.dtype.is_floating:
         image = tf.saturate_cast(tf.round(image), look.dtype)
     return tf.ensure_shape(tf.cast(image, look.dtype), (*look.size, look.channels))
+
+
+def _fitted(image: Pixels, look: Look) -> Pixels:
+    if look.fit == "pad":
+        return tf.image.resize_with_pad(image, *look.size, method=look.interpolation)
+    return tf.image.resize(image, look.size, method=look.interpolation)
 
 
 def _to_ratio(image: Pixels, size: tuple[int, int]) -> Pixels:
