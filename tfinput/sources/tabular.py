@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +25,8 @@ from tfinput.sources.tables import holds
 
 CHUNK_BYTES = 4 << 20
 LEAST_ROWS = 1 << 10
+# Threads that copy columns into rows. Measured on two cores: two take 0.6 of the time of one, also where the memory is new.
+COPIERS = min(4, os.cpu_count() or 1)
 
 
 class Pieces(Protocol):
@@ -198,12 +202,19 @@ def in_memory(rows: Rows) -> Source:
     size = sum(rows.pieces.counts)
     wholes = [_empty((size, *store.shape), store.dtype) for store in rows.stores]
     at = 0
-    for piece, count in enumerate(progress(rows.pieces.counts, rows)):
-        table = rows.table(piece)
-        for start in range(0, count, rows.step):
-            stop = min(start + rows.step, count)
-            rows.fill([whole[at + start : at + stop] for whole in wholes], piece, table, start)
-        at += count
+    with ThreadPoolExecutor(COPIERS) as copiers:
+        for piece, count in enumerate(progress(rows.pieces.counts, rows)):
+            table = rows.table(piece)
+
+            here = [whole[at : at + count] for whole in wholes]
+
+            def fill(start: int, piece: int = piece, table: Any = table, here: list[Array] = here) -> None:
+                rows.fill([part[start : start + rows.step] for part in here], piece, table, start)
+
+            # In the order of the rows, so that the first that is refused is the one that is told.
+            for _ in copiers.map(fill, range(0, count, rows.step)):
+                pass
+            at += count
     flat = tuple(_leaf(store, whole) for store, whole in zip(rows.stores, wholes, strict=True))
     stored = arrays.of_leaves(flat, rows.pieces.name)
     return dataclasses.replace(
