@@ -28,14 +28,21 @@ HEADS = {
         "tfinput, `.npy`",
         "added over 30 epochs, arrays / `.npy`",
     ],
-    "images": ["images to 224 x 224", "tfinput, ms a batch of 32", "x Keras' folder reader", "x by hand"],
+    "images": ["images to 224 x 224", "tfinput, ms a batch of 32", "x Keras' folder reader", "x by hand", "not resized, x Keras'"],
     "records": ["TFRecords", "tfinput, µs a batch of 256", "x parsed one by one", "x parsed by batches"],
     "catalog": ["TensorFlow Datasets", "tfinput, µs a batch of 128", "x `tfds.load`, shuffled"],
     "generators": ["generators", "tfinput, µs an example", "x `Dataset.from_generator`", "of the generator and `np.stack` alone"],
     "series": ["windows over series", "tfinput, µs a batch", "x Keras' windows"],
     "sequences": ["items of 150 KB, two workers", "tfinput, items/s", "x torch", "x Grain", "x Keras' PyDataset", "of two cores"],
     "growth": ["builder's call", "first, s", "again, s", "kept, bytes each"],
-    "tables": ["file to the end of epoch 0", "tfinput, s", "x `make_csv_dataset`", "of Arrow alone", "of Arrow, a copy, a constant"],
+    "tables": [
+        "file to the end of epoch 0",
+        "tfinput, s",
+        "x `make_csv_dataset`",
+        "of Arrow alone",
+        "x Arrow's batches",
+        "Arrow and a constant, of Arrow alone",
+    ],
     "fit": ["`model.fit`", "tfinput, s", "x `fit(x, y)`", "of one resident batch"],
 }
 
@@ -43,6 +50,14 @@ HEADS = {
 def _ratio(case: Case, name: str) -> str:
     found = case["ratios"].get(name)
     return "" if found is None else f"{found['median']:.2f} ({found['low']:.2f}-{found['high']:.2f})"
+
+
+def _between(case: Case, peer: str, limit: str) -> str:
+    """How much quicker a limit is than a peer: what tfinput could reach beside that peer."""
+    if not {peer, limit} <= set(case["seconds"]):
+        return ""
+    found = [other / least for other, least in zip(case["seconds"][peer], case["seconds"][limit], strict=True)]
+    return f"{statistics.median(found):.2f} ({min(found):.2f}-{max(found):.2f})"
 
 
 def _median(case: Case, name: str) -> float:
@@ -73,11 +88,13 @@ def _fit(case: Case) -> list[str]:
 
 
 def _tables(case: Case) -> list[str]:
-    return [f"{_median(case, 'tfinput'):.2f}", *(_ratio(case, name) for name in ("make_csv", "arrow", "least"))]
+    ratios = [_ratio(case, name) for name in ("make_csv", "arrow", "arrow_batches")]
+    return [f"{_median(case, 'tfinput'):.2f}", *ratios, _between(case, "arrow", "least")]
 
 
 def _images(case: Case) -> list[str]:
-    return [f"{_median(case, 'tfinput') / case['steps'] * 1e3:.1f}", _ratio(case, "keras"), _ratio(case, "by_hand")]
+    milliseconds = f"{_median(case, 'tfinput') / case['steps'] * 1e3:.1f}"
+    return [milliseconds, _ratio(case, "keras"), _ratio(case, "by_hand"), _between(case, "keras", "unresized")]
 
 
 def _records(case: Case) -> list[str]:

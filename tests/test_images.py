@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps
 import tfinput
 from tfinput.builders import subjects
 from tfinput.builders.images import wanted
+from tfinput.sources.decoding import FEW
 
 SIZE: dict[str, Any] = {"image_size": (4, 5), "verbose": False}
 
@@ -223,10 +225,12 @@ def test_color_modes_are_those_of_keras_where_it_has_them(tmp_path: Path) -> Non
 @pytest.mark.parametrize("color_mode", ["grayscale", "rgb", "rgba"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_pictures_of_every_size_are_resized_as_by_keras(tmp_path: Path, interpolation: str, color_mode: str) -> None:
-    """Small ones are resized as floats, large ones (here of more than 512 pixels) as integers."""
-    for place, size in enumerate(itertools.product((1, 7, 12, 22, 23, 24, 90), (2, 11, 23, 24, 61))):
+    """Small ones are resized as floats, large ones as integers; some here lie on both sides of the border."""
+    border = math.isqrt(FEW // {"grayscale": 1, "rgb": 3, "rgba": 4}[color_mode])
+    sizes = [*itertools.product((1, 7, 24, 90), (2, 11, 61)), (border, border), (border + 1, border), (border + 1, border + 1), (700, 500)]
+    for place, size in enumerate(sizes):
         written(tmp_path, {f"a/{place:02}.png": encoded(noise(*size, seed=place), "PNG")})
-    assert_as_keras(tmp_path, image_size=(8, 8), interpolation=interpolation, color_mode=color_mode)
+    assert_as_keras(tmp_path, image_size=(50, 40), interpolation=interpolation, color_mode=color_mode)
 
 
 def test_every_common_shape_is_cut_and_padded_as_by_keras(tmp_path: Path) -> None:
