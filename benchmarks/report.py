@@ -242,7 +242,9 @@ OF_FILES = [
         for batch in (32, 128)
     ),
     *((f"two cores, items of 1 ms, batches of {batch}", "sequences", f"1 ms, B={batch}", "limit", 0.9) for batch in (32, 128)),
-    ("Arrow alone, Parquet", "tables", "Parquet, 1,000,000 x 20", "arrow", 0.5),
+    ("Arrow alone, Parquet, batches of 256", "tables", "Parquet, 1,000,000 x 20", "arrow", 0.5),
+    ("Arrow's batches, Parquet, batches of 256", "tables", "Parquet, 1,000,000 x 20", "arrow_batches", 0.5),
+    ("Arrow alone, Parquet, 4,000,000 rows, batches of 8,192", "tables", "Parquet, 4,000,000 x 20, batches of 8,192", "arrow", 0.5),
 ]
 
 BARS = {
