@@ -25,6 +25,7 @@ CASES = {
     "2000 x 1500, fast": FAST,
     "2000 x 1500, quality 75, fast": {**FAST, "quality": 75},
     "2000 x 1500, photographs, fast": {**FAST, "photographs": ["china.jpg", "flower.jpg"]},
+    "2000 x 1500, the smoother one, fast": {**FAST, "photographs": ["flower.jpg"], "steps": 24},
     "500 x 375, cached": {"rows": 1024, "width": 500, "height": 375, "steps": 192, "options": {"cache": "folder", "dtype": "uint8"}},
 }
 

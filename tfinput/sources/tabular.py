@@ -205,7 +205,6 @@ def in_memory(rows: Rows) -> Source:
     with ThreadPoolExecutor(COPIERS) as copiers:
         for piece, count in enumerate(progress(rows.pieces.counts, rows)):
             table = rows.table(piece)
-
             here = [whole[at : at + count] for whole in wholes]
 
             def fill(start: int, piece: int = piece, table: Any = table, here: list[Array] = here) -> None:
