@@ -127,13 +127,16 @@ def test_what_fills_the_last_batch_weighs_nothing(weighted: bool) -> None:
         assert got[2][:size].tolist() == pytest.approx(expected.tolist())
 
 
-def test_blocks_that_take_work_keep_all_cores_busy_in_bounded_memory() -> None:
+def test_blocks_that_take_work_keep_all_cores_busy_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "accelerated", lambda: False)  # Also where this machine has an accelerator.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    assert devices.blocks_at_a_time(None, 1000) == cores + 2
-    assert devices.blocks_at_a_time(None, 0) == cores + 2
-    assert devices.blocks_at_a_time(None, 1 << 40) == 2
-    assert devices.blocks_at_a_time(5, 1 << 40) == 5
-    assert devices.blocks_at_a_time(tf.data.AUTOTUNE, 1000) == tf.data.AUTOTUNE
+    assert devices.blocks_at_a_time(None, 100_000) == cores + 2
+    assert devices.blocks_at_a_time(None, 3) == 3
+    assert devices.blocks_at_a_time(None, 0) == 2
+    assert devices.blocks_at_a_time(5, 0) == 5
+    assert devices.blocks_at_a_time(tf.data.AUTOTUNE, 3) == tf.data.AUTOTUNE
+    monkeypatch.setattr(devices, "accelerated", lambda: True)
+    assert devices.blocks_at_a_time(None, 3) == tf.data.AUTOTUNE
 
 
 def test_training_for_devices_is_in_whole_batches_of_static_shape() -> None:

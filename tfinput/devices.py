@@ -11,9 +11,6 @@ import tensorflow as tf
 
 from tfinput.steps import Shares
 
-# What blocks that are made side by side take together, at most, in bytes.
-AT_A_TIME = 512 << 20
-
 
 class Parallelism(NamedTuple):
     """How many batches are prepared at a time, and how many wait ready."""
@@ -102,15 +99,15 @@ def parallelism(asked: int | None) -> Parallelism:
     return Parallelism(asked or 2, False, 0)
 
 
-def blocks_at_a_time(asked: int | None, nbytes: int) -> int:
-    """How many blocks of `nbytes` to make at a time, where each example takes work of its own: a few more than there are cores.
+def blocks_at_a_time(asked: int | None, most: int) -> int:
+    """How many blocks to make at a time, where each example takes work of its own: a few more than there are cores, `most` have room.
 
     Measured on two cores, decoding images: with two blocks, 3 % of the time a core waits for the other one's block, which comes first.
     """
     if asked is not None or accelerated():
         return parallelism(asked).calls
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(2, min(cores + 2, AT_A_TIME // max(nbytes, 1)))
+    return max(2, min(cores + 2, most))
 
 
 def apply(dataset: Any, choice: Parallelism, hosts: int = 1) -> Any:

@@ -26,7 +26,7 @@ BLOCK_BYTES = 4 << 20
 BATCHES = 32
 # Examples a block needs for its hooks' own dataset (about 300 us) to be cheap beside them.
 HOOKED_EXAMPLES = 16
-# What is asked for ahead of Python code, at most.
+# What is asked for ahead of Python code, or made side by side, at most.
 AHEAD_BYTES = 512 << 20
 
 
@@ -142,7 +142,7 @@ def _read(
     if not stages:
         batches = blocks.map(read, num_parallel_calls=None if source.fetch else calls)
         return batches if block == size else _rebatched(batches, size, sizes)
-    calls = devices.blocks_at_a_time(settings.num_parallel_calls, block * source.example_bytes)
+    calls = devices.blocks_at_a_time(settings.num_parallel_calls, AHEAD_BYTES // (block * max(source.example_bytes, 1)))
     on_examples = hooks.shared(source, stages, functools.partial(hooks.on_examples, stages, source))
 
     def hooked(number: Any, drawn: Any) -> Any:

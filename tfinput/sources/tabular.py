@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from tfinput.sources.tables import holds
 CHUNK_BYTES = 4 << 20
 LEAST_ROWS = 1 << 10
 # Threads that copy columns into rows. Measured on two cores: two take 0.6 of the time of one, also where the memory is new.
-COPIERS = min(4, os.cpu_count() or 1)
+COPIERS = 2
 
 
 class Pieces(Protocol):
