@@ -62,7 +62,7 @@ ROWS = [
     ["sources.csvfiles", "sources.columns", "sources.roles"],
     ["sources.csvscan"],
     ["sources.hdf5"],
-    ["sources.memory", "sources.folders", "sources.formats", "sources.wav", "sources.elements"],
+    ["sources.memory", "sources.folders", "sources.formats", "sources.branches", "sources.wav", "sources.elements"],
     ["sources.values"],
     ["sources.__init__"],
     ["timesplits"],

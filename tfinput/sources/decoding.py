@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tfinput.callback import weakly
 from tfinput.sources import formats
+from tfinput.sources.branches import apart, either, only
 
 CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 RATIOS = (1, 2, 4, 8)
@@ -62,21 +63,21 @@ def pixels(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
         size = tf.shape(image)[:2]
         return _cut(image, size, look, seed), size
 
-    def png() -> tuple[Pixels, Any]:
-        return whole(_png(contents, look))
+    def png(data: Any) -> tuple[Pixels, Any]:
+        return whole(_png(data, look))
 
-    def jpeg() -> tuple[Pixels, Any]:
-        return _jpeg(contents, look, seed)
+    def jpeg(data: Any) -> tuple[Pixels, Any]:
+        return _jpeg(data, look, seed)
 
-    def rare() -> tuple[Pixels, Any]:
-        return whole(_rare(contents, look))
+    def other(data: Any) -> Any:
+        return tf.cond(_first(data) == b"\x89", lambda: png(data), lambda: whole(_rare(data, look)))
 
-    first = tf.strings.substr(contents, 0, 1)
-    if look.bits == 16:
-        image, size = png()
-    else:
-        image, size = tf.cond(first == b"\xff", jpeg, lambda: tf.cond(first == b"\x89", png, rare))
+    image, size = png(contents) if look.bits == 16 else either(_first(contents) == b"\xff", contents, jpeg, apart(other))
     return tf.ensure_shape(image, (None, None, look.channels)), size
+
+
+def _first(contents: Any) -> Any:
+    return tf.strings.substr(contents, 0, 1)
 
 
 def _unsigned(contents: Any, start: int, count: int) -> Any:
@@ -86,10 +87,7 @@ def _unsigned(contents: Any, start: int, count: int) -> Any:
 def _allowed(contents: Any, size: Any, *also: Any) -> Any:
     """The contents, unless there are too many pixels: that fails before any is decoded."""
     fits = functools.reduce(tf.logical_and, also, tf.reduce_prod(tf.cast(size, tf.int64)) <= formats.PIXELS)
-    # Choosing between the contents and nothing would copy them: measured, 6 % of the time of an image of 500 x 375.
-    # The raw operation: `tf.debugging.Assert` puts it into a branch of a condition, which costs ten times as much.
-    with tf.control_dependencies([tf.raw_ops.Assert(condition=fits, data=[size])]):
-        return tf.identity(contents)
+    return only(fits, contents)
 
 
 def _on_bytes(function: Callable[[bytes], Any]) -> Callable[[Any], Any]:
@@ -163,7 +161,7 @@ def _swapped(size: Any, turn: Any) -> Any:
 
 
 def _upright(image: Pixels, turn: Any) -> Pixels:
-    image = tf.cond(turn >= 5, lambda: tf.image.transpose(image), lambda: image)
+    image = tf.cond(turn >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
     down, right = (tf.where(_among(turn, *turns), -1, 1) for turns in ((3, 4, 7, 8), (2, 3, 6, 7)))
     return image[::down, ::right]
 
@@ -274,12 +272,9 @@ def resized(image: Pixels, look: Look) -> Pixels:
 
 def _stretched(image: Pixels, look: Look) -> Pixels:
     resize = functools.partial(tf.image.resize, size=look.size, method=look.interpolation)
-    if look.interpolation not in QUICKER_AS_FLOATS or tf.executing_eagerly():
+    if look.interpolation not in QUICKER_AS_FLOATS:
         return resize(image)
-    # What `tf.cond` is made of, whose branches run as functions: in threads that do not have the pixels in their cache, 2 to 3 % of the
-    # time of an image of 500 x 375. Nothing in a branch may have effects, since all that comes later would wait for it.
-    many, few = tf.raw_ops.Switch(data=image, pred=tf.size(image) <= FEW)
-    return tf.raw_ops.Merge(inputs=[resize(many), resize(tf.cast(few, tf.float32))])[0]
+    return either(tf.size(image) <= FEW, image, lambda few: resize(tf.cast(few, tf.float32)), resize)
 
 
 def _to_ratio(image: Pixels, size: tuple[int, int]) -> Pixels:

@@ -73,7 +73,11 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
 
 def _decoded(paths: Any, looks: list[Look], seed: Any) -> tuple[Any, ...]:
     """Pictures of one scene: a random crop cuts the same place out of all."""
-    seen = [pixels(tf.io.read_file(path), look, seed) for path, look in zip(paths, looks, strict=True)]
+    seen: list[Any] = []
+    for path, look in zip(paths, looks, strict=True):
+        # One after another: see `branches.apart`. Examples are made side by side anyway.
+        with tf.control_dependencies([image for image, _ in seen[-1:]]):
+            seen.append(pixels(tf.io.read_file(path), look, seed))
     # A mask of another size than its image would be stretched over it unseen.
     same = [tf.debugging.assert_equal(whole, seen[0][1]) for _, whole in seen[1:]]
     with tf.control_dependencies([each for each in same if each is not None]):
