@@ -108,9 +108,10 @@ def _in_python(function: Callable[[Any], Any], contents: Any, dtype: Any) -> Any
 
 
 def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
-    shape = tf.io.extract_jpeg_shape(contents)
-    raw = shape[:2]
-    contents = _allowed(contents, raw, *([shape[2] != 4] if look.channels == 1 else []))
+    shape = tf.io.extract_jpeg_shape(contents, tf.int64)
+    sides = shape[:2]
+    contents = _allowed(contents, sides, *([shape[2] != 4] if look.channels == 1 else []))
+    raw = tf.cast(sides, tf.int32)
     turn = _turn(contents) if look.exif else None
     whole = _swapped(raw, turn)
     channels = min(look.channels, 3)
