@@ -30,6 +30,7 @@ CASES = {
     "2000 x 1500, quality 75, fast": {**FAST, "quality": 75},
     "2000 x 1500, photographs, fast": {**FAST, "photographs": ["china.jpg", "flower.jpg"]},
     "2000 x 1500, the smoother one, fast": {**FAST, "photographs": ["flower.jpg"], "steps": 24},
+    "2000 x 1500, the smoother one, quality 75, fast": {**FAST, "photographs": ["flower.jpg"], "steps": 24, "quality": 75},
     "500 x 375, cached": {"rows": 1024, "width": 500, "height": 375, "steps": 192, "options": {"cache": "folder", "dtype": "uint8"}},
 }
 
@@ -61,26 +62,36 @@ def written(case: dict[str, Any], folder: str) -> None:
         path.write_bytes(tf.io.encode_jpeg(image, quality=case.get("quality", 90)).numpy())
 
 
-def resized(contents: Any) -> Any:
+def scale(case: dict[str, Any]) -> int:
+    """1 to what a JPEG is decoded at: the smallest that covers the size, if that is allowed."""
+    fast = case.get("options", {}).get("decode") == "fast"
+    return max(each for each in (1, 2, 4, 8) if case["height"] >= SIZE[0] * each) if fast else 1
+
+
+def resized(contents: Any, ratio: int = 1) -> Any:
     import tensorflow as tf
 
-    return tf.image.resize(tf.io.decode_jpeg(contents, channels=3), SIZE)
+    return tf.image.resize(tf.io.decode_jpeg(contents, channels=3, ratio=ratio), SIZE)
 
 
 def cut(case: dict[str, Any]) -> Callable[[Any], Any]:
-    """Decoding, by the smallest scale that covers the size if that is allowed, and a cut."""
+    """Decoding at the scale of the case, and a cut."""
     import tensorflow as tf
 
-    fast = case.get("options", {}).get("decode") == "fast"
-    ratio = max(each for each in (1, 2, 4, 8) if case["height"] >= SIZE[0] * each) if fast else 1
+    ratio = scale(case)
     return lambda contents: tf.cast(tf.io.decode_jpeg(contents, channels=3, ratio=ratio)[: SIZE[0], : SIZE[1]], tf.float32)
+
+
+def listed(folder: str) -> tuple[list[str], list[int]]:
+    """Paths and labels, in order."""
+    paths = sorted(str(path) for path in Path(folder).glob("[ab]/*.jpg"))
+    return paths, [int(Path(path).parent.name == "b") for path in paths]
 
 
 def by_hand(folder: str, decoded: Callable[[Any], Any] = resized) -> Any:
     import tensorflow as tf
 
-    paths = sorted(str(path) for path in Path(folder).glob("[ab]/*.jpg"))
-    labels = [int(Path(path).parent.name == "b") for path in paths]
+    paths, labels = listed(folder)
 
     def load(path: Any, label: Any) -> Any:
         return tf.ensure_shape(decoded(tf.io.read_file(path)), (*SIZE, 3)), label
@@ -89,23 +100,31 @@ def by_hand(folder: str, decoded: Callable[[Any], Any] = resized) -> Any:
     return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE).repeat()
 
 
-def child(case: dict[str, Any]) -> dict[str, list[float]]:
+def pipelines(case: dict[str, Any], folder: str, aside: str) -> dict[str, Any]:
+    """The datasets that are compared, over pictures written into a folder; a cache is kept in another."""
     import keras
 
     import tfinput
 
+    written(case, folder)
+    options = dict(case.get("options", {}))
+    if "cache" in options:
+        options["cache"] = aside
+    feed = tfinput.from_images(folder, image_size=SIZE, batch_size=BATCH, verbose=False, **options)
+    by_keras = keras.utils.image_dataset_from_directory(folder, image_size=SIZE, batch_size=BATCH, verbose=False).repeat()
+    datasets = {"tfinput": feed.train, "keras": by_keras, "by_hand": by_hand(folder)}
+    if "cache" not in options and case["height"] >= SIZE[0]:
+        datasets["unresized"] = by_hand(folder, cut(case))
+    return datasets
+
+
+def runs(case: dict[str, Any], datasets: dict[str, Any]) -> dict[str, Callable[[], float]]:
+    return {name: harness.burst(dataset, case.get("lead", LEAD_IN), case["steps"]) for name, dataset in datasets.items()}
+
+
+def child(case: dict[str, Any]) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as aside:
-        written(case, folder)
-        options = dict(case.get("options", {}))
-        if "cache" in options:
-            options["cache"] = aside
-        feed = tfinput.from_images(folder, image_size=SIZE, batch_size=BATCH, verbose=False, **options)
-        by_keras = keras.utils.image_dataset_from_directory(folder, image_size=SIZE, batch_size=BATCH, verbose=False).repeat()
-        datasets = {"tfinput": feed.train, "keras": by_keras, "by_hand": by_hand(folder)}
-        if "cache" not in options and case["height"] >= SIZE[0]:
-            datasets["unresized"] = by_hand(folder, cut(case))
-        runs = {name: harness.burst(dataset, case.get("lead", LEAD_IN), case["steps"]) for name, dataset in datasets.items()}
-        return harness.interleave(runs, case["repeats"])
+        return harness.interleave(runs(case, pipelines(case, folder, aside)), case["repeats"])
 
 
 def measure(case: dict[str, Any], repeats: int) -> dict[str, Any]:
