@@ -61,10 +61,12 @@ def test_folders_of_audio_and_text(tmp_path: Path, capsys: pytest.CaptureFixture
         file.setframerate(8000)
         file.writeframes(b"\0\0" * 4000)
     lines = said(tmp_path / "wav", capsys)
-    assert lines[1:] == ["rates: 8000 Hz, 1 channels 1", "lengths: 0.50 to 0.50 s", "broken: none"]
+    assert lines[1:] == ["rates: 8000 Hz, 1 channels 1", "lengths: 0.50 s", "broken: none"]
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "1.txt").write_text("four")
-    assert said(tmp_path / "text", capsys)[1] == "sizes: 4 to 4 bytes"
+    assert said(tmp_path / "text", capsys)[1] == "sizes: 4 bytes"
+    (tmp_path / "text" / "2.txt").write_text("seven..")
+    assert said(tmp_path / "text", capsys)[1] == "sizes: 4 to 7 bytes"
 
 
 def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,7 +77,7 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "z.npz", x=np.zeros((3, 2)), y=np.arange(3))
     assert said(tmp_path / "z.npz", capsys)[1:3] == ["  x: float64 (2,)", "  y: int64 ()"]
     picture(tmp_path / "i.png", 3, 4)
-    assert said(tmp_path / "i.png", capsys)[2] == "sizes: 4 x 3 to 4 x 3 pixels (width x height)"
+    assert said(tmp_path / "i.png", capsys)[2] == "sizes: 4 x 3 pixels (width x height)"
 
 
 def test_a_tfrecord_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,9 +78,10 @@ def _details(kind: str, paths: list[bytes]) -> list[str]:
         heads = [head for head in map(wav.header, paths) if not isinstance(head, str)]
         seconds = [head.frames / head.rate for head in heads if head.rate]
         rates = Counter(f"{head.rate} Hz, {head.channels} channels" for head in heads)
-        return [f"rates: {_counted(rates)}", f"lengths: {min(seconds):.2f} to {max(seconds):.2f} s"] if seconds else []
+        lengths = [f"{each:.2f}" for each in (min(seconds), max(seconds))] if seconds else []
+        return [f"rates: {_counted(rates)}", f"lengths: {_range(*lengths)} s"] if lengths else []
     sizes = [os.path.getsize(path) for path in paths]
-    return [f"sizes: {min(sizes)} to {max(sizes)} bytes"]
+    return [f"sizes: {_range(str(min(sizes)), str(max(sizes)))} bytes"]
 
 
 def _pictures(paths: list[bytes]) -> Iterator[str]:
@@ -91,8 +92,12 @@ def _pictures(paths: list[bytes]) -> Iterator[str]:
     known = [head for head in heads if head is not None]
     yield f"formats: {_counted(Counter(head.kind for head in known))}"
     if known:
-        least, most = (pick(known, key=lambda head: head.width * head.height) for pick in (min, max))
-        yield f"sizes: {least.width} x {least.height} to {most.width} x {most.height} pixels (width x height)"
+        ends = (pick(known, key=lambda head: head.width * head.height) for pick in (min, max))
+        yield f"sizes: {_range(*(f'{head.width} x {head.height}' for head in ends))} pixels (width x height)"
+
+
+def _range(least: str, most: str) -> str:
+    return least if least == most else f"{least} to {most}"
 
 
 def _counted(counter: Counter[str]) -> str:
