@@ -80,6 +80,12 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said(tmp_path / "i.png", capsys)[2] == "sizes: 4 x 3 pixels (width x height)"
 
 
+def test_sizes_of_one_area_are_not_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place, (height, width) in enumerate([(10, 20), (20, 10), (10, 20)]):
+        picture(tmp_path / "pictures" / f"{place}.png", height, width)
+    assert "sizes: 10 x 20 to 20 x 10 pixels (width x height)" in said(tmp_path / "pictures", capsys)
+
+
 def test_a_tfrecord_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "r"
     value = tf.train.Feature(float_list=tf.train.FloatList(value=[1.0, 2.0]))

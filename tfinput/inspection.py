@@ -92,7 +92,7 @@ def _pictures(paths: list[bytes]) -> Iterator[str]:
     known = [head for head in heads if head is not None]
     yield f"formats: {_counted(Counter(head.kind for head in known))}"
     if known:
-        ends = (pick(known, key=lambda head: head.width * head.height) for pick in (min, max))
+        ends = (pick(known, key=lambda head: (head.width * head.height, head.width)) for pick in (min, max))
         yield f"sizes: {_range(*(f'{head.width} x {head.height}' for head in ends))} pixels (width x height)"
 
 
