@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
 import threading
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import Any
 import harness
 import images
 import numpy as np
+import report
 
 CASES = ("500 x 375", "2000 x 1500, fast", "2000 x 1500, quality 75, fast", "2000 x 1500, photographs, fast")
 CALLS = 4
@@ -118,11 +118,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for name in [args.only] if args.only else CASES:
         made = harness.fresh(__file__, {**images.CASES[name], "repeats": args.repeats})
-        seconds = made["seconds"]
-        cells = []
-        for pipeline in ("tfinput", "by_hand", "unresized", "others"):
-            paired = [keras / own for keras, own in zip(seconds["keras"], seconds[pipeline], strict=True)]
-            cells.append(f"{statistics.median(paired):.2f} ({min(paired):.2f}-{max(paired):.2f})")
+        cells = [report.between(made, "keras", pipeline) for pipeline in ("tfinput", "by_hand", "unresized", "others")]
         print(f"| {name} | {' | '.join(cells)} | {made['difference']:.2g} |", flush=True)
 
 

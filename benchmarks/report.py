@@ -52,7 +52,7 @@ def _ratio(case: Case, name: str) -> str:
     return "" if found is None else f"{found['median']:.2f} ({found['low']:.2f}-{found['high']:.2f})"
 
 
-def _between(case: Case, peer: str, limit: str) -> str:
+def between(case: Case, peer: str, limit: str) -> str:
     """How much quicker a limit is than a peer: what tfinput could reach beside that peer."""
     if not {peer, limit} <= set(case["seconds"]):
         return ""
@@ -89,12 +89,12 @@ def _fit(case: Case) -> list[str]:
 
 def _tables(case: Case) -> list[str]:
     ratios = [_ratio(case, name) for name in ("make_csv", "arrow", "arrow_batches")]
-    return [f"{_median(case, 'tfinput'):.2f}", *ratios, _between(case, "arrow", "least")]
+    return [f"{_median(case, 'tfinput'):.2f}", *ratios, between(case, "arrow", "least")]
 
 
 def _images(case: Case) -> list[str]:
     milliseconds = f"{_median(case, 'tfinput') / case['steps'] * 1e3:.1f}"
-    return [milliseconds, _ratio(case, "keras"), _ratio(case, "by_hand"), _between(case, "keras", "unresized")]
+    return [milliseconds, _ratio(case, "keras"), _ratio(case, "by_hand"), between(case, "keras", "unresized")]
 
 
 def _records(case: Case) -> list[str]:
