@@ -23,8 +23,8 @@ RATIOS = (1, 2, 4, 8)
 MARGIN = 2
 END_OF_JPEG = b"\xff\xd9"
 # TensorFlow resizes floats in half the time that it takes for the same values as integers, and makes the very same of them. So many values
-# take half a megabyte as floats, which stays in the processor's cache: measured, to turn more into floats (2 MB) takes 0.07 ms or 0.4,
-# wherever the memory for them happens to lie, and saves 0.13.
+# take half a megabyte as floats. To turn more into floats (2 MB) saves 0.1 ms of an image, but where another core wrote that memory last,
+# as TensorFlow's threads hand it on, writing it can cost 0.4 ms: measured on cores that are at times far apart, in up to two of three runs.
 QUICKER_AS_FLOATS = ("bilinear", "bicubic")
 FEW = 1 << 17
 
