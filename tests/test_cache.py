@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from identities import ids
+from PIL import Image
 
 import tfinput
 from tfinput import cachefolder, digests
@@ -247,6 +248,50 @@ def test_a_file_is_cached_anew_when_it_has_changed(tmp_path: Path) -> None:
     for start in (0, 2):
         feed = tfinput.from_arrays(mapped[start : start + 2], preprocess=times(2), cache=tmp_path / "c")
         assert ids(feed.examples("train")) == [[2 + 2 * start, 4 + 2 * start]]
+
+
+@pytest.mark.parametrize("name", ["x.npy", "a.bmp", "x.tfrecord"])
+def test_a_file_that_changed_is_told_by_more_than_its_size_and_time(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+
+    def write(value: int) -> None:
+        if name == "x.npy":
+            np.save(path, np.full(100_000, value))
+        elif name == "a.bmp":
+            Image.new("L", (256, 256), value).save(path)
+        else:
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for _ in range(5000):
+                    writer.write(bytes([value]) * 20)
+
+    def values() -> set[int]:
+        how: dict[str, Any] = {"cache": tmp_path / "c", "batch_size": 10_000}
+        if name == "x.npy":
+            feed = tfinput.from_arrays(path, preprocess=times(1), **how)
+        elif name == "a.bmp":
+            feed = tfinput.from_images([path], image_size=(256, 256), dtype="uint8", verbose=False, **how)
+        else:
+            feed = tfinput.from_tfrecords(path, parse=first_byte, verbose=False, **how)
+        return set(np.concatenate([np.ravel(batch) for batch in feed.examples("train").as_numpy_iterator()]).tolist())
+
+    write(1)
+    before = path.stat()
+    middle = before.st_size // 2
+    assert values() == values() == {1}
+    write(2)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert values() == {2}
+    if name != "x.tfrecord":  # One byte far from both ends; of a record, the checksum would tell.
+        with open(path, "r+b") as file:
+            file.seek(middle // 8 * 8 if name == "x.npy" else middle)
+            file.write(b"\3")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert values() == {2, 3}
+
+
+def first_byte(record: Any) -> Any:
+    return tf.io.decode_raw(tf.strings.substr(record, 0, 1), tf.uint8)[0]
 
 
 def test_files_without_a_hook_are_cached_too(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -96,6 +97,21 @@ def test_a_damaged_folder_is_never_taken_for_whole(tmp_path: Path, damage: str) 
         DAMAGES[damage](folder, name)
         assert not cachefolder.intact(folder)
         assert not folder.exists()
+
+
+def test_no_flipped_bit_passes(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    folder = tmp_path / "c-1"
+    for name, data in whole.items():
+        for place in range(len(data)):
+            folder.mkdir()
+            for other, kept in whole.items():
+                (folder / other).write_bytes(kept)
+            (folder / name).write_bytes(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
+            if name == cachefolder.MANIFEST and cachefolder.intact(folder):  # The flipped bit says nothing about the files.
+                assert {file.name: file.read_bytes() for file in folder.glob("*.npy")} == {each: whole[each] for each in NAMES}
+                shutil.rmtree(folder)
+            assert not cachefolder.intact(folder), (name, place)
+            assert not folder.exists()
 
 
 @pytest.mark.parametrize("tail", ["as it was", "longer", "cut in what was not noted"])
@@ -199,3 +215,90 @@ def test_a_killed_writer_is_gone_on_from_by_another_process(tmp_path: Path) -> N
     assert 0 < len(here["seen"]) <= 3000 - 256 * 2
     assert min(here["seen"]) == 3000 - len(here["seen"])
     assert len(list((tmp_path / "c").iterdir())) == 1
+
+
+# Writers that are forked, so that many cost no more than one: each is a process of its own.
+WRITERS = """
+import os, pathlib, random, signal, sys, time
+import numpy as np, tensorflow as tf
+from tfinput import cachefolder
+
+folder, SIZE, STEP = pathlib.Path(sys.argv[1]) / "c-1", 4000, 50
+TEXTS = np.array([b"%d" % number * (number % 9) for number in range(SIZE)], object)
+PARTS = [np.arange(SIZE * 30, dtype=np.float32).reshape(SIZE, 30), TEXTS]
+SPECS = [tf.TensorSpec((None, 30), tf.float32), tf.TensorSpec((None,), tf.string)]
+cachefolder.NOTE_SECONDS = 0.01
+
+def write(pause):
+    def rows(start):
+        for first in range(start, SIZE, STEP):
+            time.sleep(pause)
+            yield [part[first : first + STEP] for part in PARTS]
+    cachefolder.write(folder, SPECS, SIZE, rows)
+
+def forked(pause, begin):
+    child = os.fork()
+    if child:
+        return child
+    while time.monotonic() < begin:
+        pass
+    try:
+        write(pause)
+    except BaseException as error:
+        print(repr(error), file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+
+def content():
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+def removed():
+    assert [each.name for each in folder.parent.iterdir()] == ["c-1"], list(folder.parent.iterdir())
+    assert cachefolder.intact(folder)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+
+write(0)
+whole = content()
+removed()
+"""
+KILLED = """
+draws, killed, went_on = random.Random(0), 0, 0
+while killed < 50:
+    child = forked(0.001, 0)
+    time.sleep(draws.uniform(0, 0.15))
+    os.kill(child, signal.SIGKILL)
+    killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    went_on += any((left / cachefolder.NOTE).exists() for left in folder.parent.glob(".*.tmp"))
+    if draws.random() < 0.3 or folder.exists():
+        write(0)
+        assert content() == whole
+        removed()
+print(killed, went_on)
+"""
+TWO = """
+for _ in range(20):
+    begin = time.monotonic() + 0.02
+    children = [forked(0.0002, begin) for _ in range(2)]
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert content() == whole
+    removed()
+print(20)
+"""
+
+
+def told(script: str, folder: Path) -> list[int]:
+    run = subprocess.run([sys.executable, "-c", WRITERS + script, str(folder)], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return [int(each) for each in run.stdout.split()]
+
+
+def test_fifty_writers_killed_at_any_moment_leave_nothing_that_passes_for_whole(tmp_path: Path) -> None:
+    killed, went_on = told(KILLED, tmp_path)
+    assert killed == 50
+    assert went_on >= 10
+
+
+def test_two_writers_at_once_are_exact_twenty_times(tmp_path: Path) -> None:
+    assert told(TWO, tmp_path) == [20]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -9,7 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,46 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path, on_bad: str) -> None:
     os.mkdir(paths[1])
     with pytest.raises(tf.errors.OpError, match=r"tfinput: \S+1\.png: expected an image \(.*\), got Is a directory\."):
         list(feed.train.take(3))
+
+
+@contextlib.contextmanager
+def somebody_else(folder: Path) -> Iterator[None]:
+    """Be a user without root's rights, since root may read what nobody may; the way to the folder is open meanwhile."""
+    if os.geteuid():
+        yield
+        return
+    closed = {place: place.stat().st_mode for place in (folder, *folder.parents) if not place.stat().st_mode & 0o001}
+    try:
+        for place, mode in closed.items():
+            place.chmod(mode | 0o055)
+        os.seteuid(65_534)
+        yield
+    finally:
+        os.seteuid(0)
+        for place, mode in closed.items():
+            place.chmod(mode)
+
+
+def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
+    folder = written(tmp_path / "pictures", {"a/1.png": number(1), "a/2.png": number(2), "b/3.png": number(3)})
+    assert len(list(tfinput.from_images(folder, batch_size=1, **SIZE).train.take(3))) == 3  # All modules are imported.
+    (folder / "a/2.png").chmod(0)
+    with somebody_else(folder):
+        feed = tfinput.from_images(folder, batch_size=1, **SIZE)
+        with pytest.raises(tf.errors.OpError, match=r"tfinput: \S+a/2\.png: expected an image \(.*\), got Permission denied\."):
+            list(feed.train.take(3))
+        sound = tfinput.from_images(folder, batch_size=1, on_bad="skip", **SIZE)
+        assert {Path(path).name: reason for path, reason in sound.skipped.items()} == {"2.png": "Permission denied"}
+        assert ids(sound.examples("train")) == [[1], [3]]
+    (folder / "b").chmod(0)
+    said = r"^tfinput: \S+/b: expected a folder that can be listed, got Permission denied\."
+    with somebody_else(folder), pytest.raises(OSError, match=said):
+        tfinput.from_images(folder, **SIZE)
+    (folder / "b").chmod(0o755)
+    folder.chmod(0)
+    with somebody_else(tmp_path), pytest.raises(OSError, match=r"^tfinput: images \S+/b: expected a folder, got Permission denied\."):
+        tfinput.from_images(folder / "b", **SIZE)
+    folder.chmod(0o755)
 
 
 def test_a_file_that_vanishes_before_it_is_cached_is_named(tmp_path: Path) -> None:

@@ -153,10 +153,16 @@ def _head(path: bytes) -> bytes:
 def folder_of(what: str, given: Any) -> bytes:
     """A path to a folder, as bytes."""
     path = os.fsencode(os.path.expanduser(given))
-    if not os.path.isdir(path):
-        got = "a file" if os.path.exists(path) else "nothing there"
-        raise refusal(f"{what} {shown(path)}", "a folder", got, "Check the path.", FileError if os.path.exists(path) else MissingFileError)
-    return path
+    if os.path.isdir(path):
+        return path
+    got, kind = "a file", FileError
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        got, kind = "nothing there", MissingFileError
+    except OSError as error:
+        got = error.strerror or str(error)
+    raise refusal(f"{what} {shown(path)}", "a folder", got, "Check the path.", kind)
 
 
 def class_folders(root: bytes, follow_links: bool) -> list[str]:
