@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -293,14 +295,18 @@ def test_class_names_choose_folders_of_validation_too(place: Path, tmp_path: Pat
     assert next(iter(feed.validation))[1].numpy().tolist() == [1]
 
 
-def test_many_files_take_little_memory(tmp_path: Path) -> None:
-    folder, count = tmp_path / "class", 200
-    folder.mkdir()
-    for place in range(count):
-        (folder / f"{place:08}.png").write_bytes(b"")
-    # More folders of the same files: links to folders cost one call for 200 files.
+def many(folder: Path) -> Path:
+    """1,000 class folders of the same 200 files: links to folders cost one call for all of them."""
+    (folder / "class").mkdir()
+    for place in range(200):
+        (folder / "class" / f"{place:08}.png").write_bytes(b"")
     for place in range(1, 1000):
-        (tmp_path / f"class{place:04}").symlink_to("class")
+        (folder / f"class{place:04}").symlink_to("class")
+    return folder
+
+
+def test_many_files_take_little_memory(tmp_path: Path) -> None:
+    many(tmp_path)
     tracemalloc.start()
     try:
         found = listed(tmp_path, classes=True, follow_links=True)
@@ -314,3 +320,29 @@ def test_many_files_take_little_memory(tmp_path: Path) -> None:
     length = len(found.paths[-1])
     assert kept / 200_000 < length + 60
     assert peak / 200_000 < length + 100
+
+
+# An interrupt may come between `os.scandir` and `with`; Python then closes the folder, and says that it had to.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <posix.ScandirIterator:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:unclosed scandir iterator:ResourceWarning")
+def test_listing_many_files_can_be_interrupted_at_any_moment(tmp_path: Path) -> None:
+    def endlessly() -> None:
+        while True:
+            listed(tmp_path, classes=True, follow_links=True)
+
+    many(tmp_path)
+    whole = len(listed(tmp_path, classes=True, follow_links=True).paths)
+    opened = len(os.listdir("/dev/fd"))
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    gc.disable()  # Python ignores what is raised in what it calls as a collection begins.
+    try:
+        for moment in range(1, 21):
+            signal.setitimer(signal.ITIMER_REAL, 0.004 * moment)
+            with pytest.raises(KeyboardInterrupt):
+                endlessly()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        gc.enable()
+    assert len(os.listdir("/dev/fd")) == opened
+    assert len(listed(tmp_path, classes=True, follow_links=True).paths) == whole == 200_000
