@@ -55,7 +55,7 @@ def _unless_told(thread: int) -> int:
     """What is kept away from other threads: one that Python did not start may be in a call of TensorFlow's."""
     # `threading.current_thread` would add it to the threads that Python knows.
     known = threading._active.get(thread)  # type: ignore[attr-defined]
-    return FULL if known is None or isinstance(known, threading._DummyThread) else NONE
+    return YOUNGEST if known is None or isinstance(known, threading._DummyThread) else NONE
 
 
 class _PuttingOff:

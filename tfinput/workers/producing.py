@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from tfinput import callback, interrupts
+from tfinput import callback, garbage, interrupts
 from tfinput.sources.memory import Buffers
 from tfinput.workers.packing import Chunk, Recipe, Room, packed
 
@@ -121,8 +121,8 @@ class Passes:
         """The chunks of a new pass, which ends when this generator is closed."""
         if _ending.is_set():
             raise RuntimeError("tfinput: the process is ending.")
-        under_way = Pass(self.recipe, self._buffers)
-        interrupts.add(under_way)
+        # What this thread collected before its first take, as starting another thread makes objects, the iterator would wait for too.
+        under_way = garbage.waited_for(self._begun, garbage.YOUNGEST)()
         take = under_way.take
         # Threads of TensorFlow that wait here are known to `callback`, which sees to it that none is left when Python ends.
         call = callback.weakly(take)
@@ -130,8 +130,17 @@ class Passes:
             while (chunk := call()) is not None:
                 yield chunk
         finally:
-            interrupts.remove(under_way)
-            under_way.stop()
+            garbage.waited_for(_ended, garbage.YOUNGEST)(under_way)
+
+    def _begun(self) -> Pass:
+        begun = Pass(self.recipe, self._buffers)
+        interrupts.add(begun)
+        return begun
+
+
+def _ended(under_way: Pass) -> None:
+    interrupts.remove(under_way)
+    under_way.stop()
 
 
 _under_way: weakref.WeakSet[Pass] = weakref.WeakSet()
