@@ -37,7 +37,7 @@ class Pass:
         self._changed = threading.Condition()
         self._over: str | None = None
         self._elements: Any = None
-        self._thread = threading.Thread(target=self._run, name="tfinput-generator", daemon=True)
+        self._thread = threading.Thread(target=garbage.waited_for(self._run, garbage.FULL), name="tfinput-generator", daemon=True)
         _under_way.add(self)
         self._thread.start()
 
@@ -135,6 +135,7 @@ class Passes:
     def _begun(self) -> Pass:
         begun = Pass(self.recipe, self._buffers)
         interrupts.add(begun)
+        garbage.age()
         return begun
 
 
