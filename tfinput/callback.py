@@ -35,6 +35,7 @@ def weakly(function: Callable[..., Any]) -> Callable[..., Any]:
     >>> call(3)
     6
     """
+    garbage.install()
     kept = weakref.ref(function)
 
     def call(*arguments: Any) -> Any:
@@ -50,7 +51,7 @@ def weakly(function: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             _running.discard(threading.get_ident())
 
-    return garbage.waited_for(call, garbage.YOUNGEST)
+    return garbage.kept_away(call)
 
 
 @atexit.register

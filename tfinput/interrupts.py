@@ -16,6 +16,8 @@ import weakref
 from types import FrameType
 from typing import Any, Protocol
 
+from tfinput import garbage
+
 
 class Interruptible(Protocol):
     """Something that waits for Python code."""
@@ -52,6 +54,7 @@ class _Watcher:
             signal.signal(signal.SIGINT, _handler)
         self.handled()  # This is Python code of the main thread, which comes after the handlers of all signals so far.
 
+    @garbage.kept_away
     def handled(self) -> None:
         """Forget what was pressed: waits that are under way are meant, and none that begins later."""
         with self._lock:
@@ -66,7 +69,8 @@ class _Watcher:
             self.waiting.add(waiting)
             pressed = self._pressed
             if self.pipe is not None and self._thread is None:
-                self._thread = threading.Thread(target=self._watch, args=(self.pipe[0],), name="tfinput-interrupts", daemon=True)
+                watch = garbage.kept_away(self._watch)
+                self._thread = threading.Thread(target=watch, args=(self.pipe[0],), name="tfinput-interrupts", daemon=True)
                 self._thread.start()
         if pressed:
             waiting.interrupt()  # It came while TensorFlow was on its way here.
@@ -119,8 +123,8 @@ def _handler(number: int, frame: FrameType | None) -> None:
     """Python's default handler, except that it never raises where a KeyboardInterrupt would be lost.
 
     Inside the making of one of TensorFlow's errors it would end as a RuntimeError of pybind11, which finds another error than the
-    one that it was making; inside a finalizer it would be printed and forgotten; Keras drops any error in turning logs into numbers.
-    So it is raised where those return to.
+    one that it was making; inside a finalizer, or what the collector calls, it would be printed and forgotten; Keras drops any
+    error in turning logs into numbers. So it is raised where those return to.
     """
     _watcher.handled()
     safe, each = frame, frame
@@ -146,7 +150,7 @@ def _loses(frame: FrameType) -> bool:
         return file.endswith(("framework/errors_impl.py", "eager/core.py"))
     if name == "pythonify_logs":
         return "keras" in file
-    return name == "__del__" or (name == "__call__" and file == weakref.__file__)
+    return name == "__del__" or (name == "__call__" and file in (weakref.__file__, garbage.__file__))
 
 
 _watcher = _Watcher()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfinput import garbage, interrupts
+from tfinput import interrupts
 from tfinput.sources.values import Array
 from tfinput.workers.job import Job, Part
 
@@ -120,7 +120,6 @@ class Fetcher:
         with self._lock:
             self._sessions[number] = _Session()
         interrupts.add(self)
-        garbage.age()
         try:
             yield np.int64(number)
         finally:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+from tfinput import garbage
 from tfinput.errors import refusal
 from tfinput.workers.child import prepared, told
 from tfinput.workers.job import seed_all
@@ -49,7 +50,7 @@ class _Resting:
             self._held += processes
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = threading.Timer(IDLE_SECONDS, self._end)
+            self._timer = threading.Timer(IDLE_SECONDS, garbage.kept_away(self._end))
             self._timer.daemon = True
             self._timer.start()
 

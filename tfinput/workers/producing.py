@@ -37,7 +37,7 @@ class Pass:
         self._changed = threading.Condition()
         self._over: str | None = None
         self._elements: Any = None
-        self._thread = threading.Thread(target=garbage.waited_for(self._run, garbage.FULL), name="tfinput-generator", daemon=True)
+        self._thread = threading.Thread(target=garbage.kept_away(self._run), name="tfinput-generator", daemon=True)
         _under_way.add(self)
         self._thread.start()
 
@@ -121,8 +121,8 @@ class Passes:
         """The chunks of a new pass, which ends when this generator is closed."""
         if _ending.is_set():
             raise RuntimeError("tfinput: the process is ending.")
-        # What this thread collected before its first take, as starting another thread makes objects, the iterator would wait for too.
-        under_way = garbage.waited_for(self._begun, garbage.YOUNGEST)()
+        under_way = Pass(self.recipe, self._buffers)
+        interrupts.add(under_way)
         take = under_way.take
         # Threads of TensorFlow that wait here are known to `callback`, which sees to it that none is left when Python ends.
         call = callback.weakly(take)
@@ -130,18 +130,8 @@ class Passes:
             while (chunk := call()) is not None:
                 yield chunk
         finally:
-            garbage.waited_for(_ended, garbage.YOUNGEST)(under_way)
-
-    def _begun(self) -> Pass:
-        begun = Pass(self.recipe, self._buffers)
-        interrupts.add(begun)
-        garbage.age()
-        return begun
-
-
-def _ended(under_way: Pass) -> None:
-    interrupts.remove(under_way)
-    under_way.stop()
+            interrupts.remove(under_way)
+            under_way.stop()
 
 
 _under_way: weakref.WeakSet[Pass] = weakref.WeakSet()
@@ -149,6 +139,7 @@ _ending = threading.Event()
 
 
 @atexit.register
+@garbage.kept_away
 def _end() -> None:
     """End all passes, before `callback` waits for the calls under way: what is registered last runs first."""
     _ending.set()

@@ -60,7 +60,7 @@ class Run:
         self._starts = 0  # workers that died before they were ready
         self._lock = threading.Lock()
         self.load(pickled)
-        self._thread = threading.Thread(target=garbage.waited_for(self._manage, garbage.FULL), name="tfinput-workers", daemon=True)
+        self._thread = threading.Thread(target=garbage.kept_away(self._manage), name="tfinput-workers", daemon=True)
         self._thread.start()
 
     def load(self, pickled: bytes) -> None:

@@ -74,10 +74,10 @@ class _Run:
         self._over = False
         self._at: tuple[Ticket, int, float] | None = None  # the batch in work, the element, since when
         self._ender: Ender | None = None
-        self._thread = threading.Thread(target=garbage.waited_for(self._work, garbage.FULL), name="tfinput-elements", daemon=True)
+        self._thread = threading.Thread(target=garbage.kept_away(self._work), name="tfinput-elements", daemon=True)
         self._thread.start()
         if timeout is not None:
-            threading.Thread(target=self._watch, name="tfinput-watch", daemon=True).start()
+            threading.Thread(target=garbage.kept_away(self._watch), name="tfinput-watch", daemon=True).start()
 
     def take(self, ticket: Ticket) -> bool:
         """Line a batch up, unless this thread has ended."""
