@@ -7,6 +7,7 @@ import decimal
 import itertools
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +191,10 @@ def test_folders_hold_files_at_every_depth(tmp_path: Path) -> None:
     feed = tfinput.from_parquet(tmp_path, verbose=False)
     assert next(iter(feed.examples("train")))["i"].numpy().tolist() == [0, 1, 2]
     (tmp_path / "year=2020").mkdir()
+    written(tmp_path / "year=2020" / "x.parquet", {"i": [3]})
     with pytest.raises(FileError, match="expected files that hold all columns, got a folder 'year=2020', whose name is one"):
         tfinput.from_parquet(tmp_path, verbose=False)
+    shutil.rmtree(tmp_path / "year=2020")
     (tmp_path / "none").mkdir()
     with pytest.raises(FileError, match=r"expected a folder with files of \.parquet, \.parq, \.pq, got none"):
         tfinput.from_parquet(tmp_path / "none", verbose=False)
@@ -199,6 +202,29 @@ def test_folders_hold_files_at_every_depth(tmp_path: Path) -> None:
     os.rename(tmp_path / "a.PARQUET", odd)
     for in_memory in (True, False):
         assert next(iter(tfinput.from_parquet(odd, in_memory=in_memory, verbose=False).train))["i"].numpy().tolist() == [0]
+
+
+def test_no_link_leads_out_of_a_folder_unless_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place, value in {"in/a.parquet": 0, "out/b.parquet": 1, "out/deep/c.parquet": 2}.items():
+        (tmp_path / place).parent.mkdir(exist_ok=True, parents=True)
+        written(tmp_path / place, {"i": [value]})
+    root = tmp_path / "in"
+    link = root / "link.parquet"
+    for target, said in (("../out/b.parquet", "a link that leads out of it, to "), ("../out", "a link to ")):
+        link.symlink_to(target)
+        with pytest.raises(FileError, match=rf"^tfinput: {link}: expected .*, got {said}{tmp_path}/out.* Pass follow_links=True"):
+            tfinput.from_parquet(root, verbose=False)
+        followed = tfinput.from_parquet(root, follow_links=True, verbose=False)
+        got = next(iter(followed.examples("train")))["i"].numpy().tolist()
+        assert got == ([0, 1] if target.endswith("b.parquet") else [0, 1, 2])
+        link.unlink()
+    link.symlink_to(".")
+    with pytest.raises(FileError, match="expected a folder that does not contain itself"):
+        tfinput.from_parquet(root, follow_links=True, verbose=False)
+    link.unlink()
+    link.symlink_to("nowhere")
+    assert tfinput.from_parquet(root).train_size == 1
+    assert f"Left out in {root}: 1 broken links.\n" in capsys.readouterr().out
 
 
 def ragged() -> Any:
@@ -374,6 +400,26 @@ def test_no_flipped_bit_in_pages_with_checksums_changes_a_value(tmp_path: Path) 
             continue
         assert all((mine == theirs).all() for mine, theirs in zip(got, good, strict=True)), at
     assert refused > footer * 0.7
+
+
+def test_no_flipped_bit_in_the_footer_loses_rows_silently(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    whole, _ = checked(path)
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    refused = 0
+    for at in range(footer, len(whole)):
+        for bit in (5 * at + 4, 5 * at + 6):
+            flipped = bytearray(whole)
+            flipped[at] ^= 1 << bit % 8
+            path.write_bytes(flipped)
+            try:
+                rows = rows_of(path)
+                got = [each for piece in range(len(rows.pieces.counts)) for each in rows.arrays(piece, rows.table(piece))]
+            except (FileError, TypeError):
+                refused += 1
+                continue
+            assert [len(each) for each in got] == [12, 12, 12], at
+    assert refused > (len(whole) - footer) * 0.7
 
 
 def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -26,9 +27,19 @@ def refusal(what: str, expected: str, got: str, fix: str, kind: type[Exception] 
     ...
     ValueError: tfinput: batch_size: expected a positive whole number, got 0. Pass batch_size=32.
     """
-    error = kind(f"tfinput: {what}: expected {expected}, got {got}. {fix}")
+    what = printable(what).replace("\n", "\\n")  # A file's name may hold anything.
+    error = kind(f"tfinput: {what}: expected {printable(expected)}, got {printable(got)}. {printable(fix)}")
     error.got = got  # type: ignore[attr-defined]  # for lists of what is wrong with each file
     return error
+
+
+def printable(text: str) -> str:
+    r"""The text with the bytes of names that are no UTF-8 escaped, which no terminal and no error of TensorFlow's can take.
+
+    >>> printable("bad\udcff")
+    'bad\\xff'
+    """
+    return re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

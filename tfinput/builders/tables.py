@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -16,7 +17,7 @@ from tfinput.source import Source
 from tfinput.sources import csvfiles, csvtable, parquet, roles, tablestreams, tabular
 from tfinput.sources.columns import Field, known_fill
 from tfinput.sources.encoded import encoded
-from tfinput.sources.folders import shown
+from tfinput.sources.folders import Walk, shown, suffix
 
 # What is read into memory takes at most this share of what is free.
 SHARE = 0.25
@@ -38,6 +39,7 @@ class Asked:
     fill: Any
     in_memory: bool | None
     verbose: bool
+    follow_links: bool = False
     fields: dict[str, Field] | None = None
 
     def again(self, first: tabular.Rows) -> Asked:
@@ -149,6 +151,7 @@ def from_parquet(
     as_matrix: bool = False,
     fill: Any = None,
     in_memory: bool | None = None,
+    follow_links: bool = False,
     verbose: bool = True,
     **given: Unpack[options.Options],
 ) -> feed.Feed:
@@ -165,7 +168,7 @@ def from_parquet(
 
     Numbers and bools keep their dtype; text, bytes and categories are text; lists of a fixed size are vectors. Decimals without
     digits after the point are int64. Dates, other decimals, lists of any length and structs are refused. Page checksums are
-    verified where a file has them: damage to a file without them may pass unseen.
+    verified where a file has them: damage to a file without them, or to the names and types in its footer, may pass unseen.
 
     Args:
         subject: a path, a list of paths, a pattern such as `"data/*.parquet"`, or a folder, with all Parquet files below it;
@@ -179,6 +182,7 @@ def from_parquet(
         fill: what stands for missing values: one value, or a dict by column. Without it they are errors.
         in_memory: True reads all rows at once, False row groups one after another while training. None reads at once what
             takes at most a quarter of the free memory.
+        follow_links: follow links to folders, and to files outside of the folder.
         verbose: print how much was found.
         {common options}
 
@@ -192,7 +196,7 @@ def from_parquet(
 
     """
     known = options.known(dict(given), from_parquet)
-    asked = Asked(label, weight, columns, as_matrix, fill, _choice(in_memory), verbose)
+    asked = Asked(label, weight, columns, as_matrix, fill, _choice(in_memory), verbose, follow_links)
     return _feed(_parquet, "parquet", subject, asked, label_mode, known)
 
 
@@ -215,7 +219,7 @@ def _feed(read: Callable[[str, Any, Asked], Opened], name: str, subject: Any, as
 
 
 def _csv(delimiter: str, name: str, subject: Any, asked: Asked) -> Opened:
-    files = [csvfiles.csv_file(path, delimiter) for path in _paths(name, subject, ())]
+    files = [csvfiles.csv_file(path, delimiter) for path in _paths(name, subject, (), asked)]
     first = files[0]
     for file in files[1:]:
         if file.names != first.names:
@@ -234,7 +238,7 @@ def _csv(delimiter: str, name: str, subject: Any, asked: Asked) -> Opened:
 
 
 def _parquet(name: str, subject: Any, asked: Asked) -> Opened:
-    files = [parquet.parquet_file(path) for path in _paths(name, subject, PARQUET)]
+    files = [parquet.parquet_file(path) for path in _paths(name, subject, PARQUET, asked)]
     first = files[0]
     names = first.schema.names
     chosen = asked.roles(first.path, names, [each for each in names if each.startswith(UNNAMED)])
@@ -254,12 +258,12 @@ def _difference(names: Sequence[str], first: Sequence[str]) -> tuple[str, str]:
     return " and ".join(got) or f"another order: {short(list(names))}", "Give all files the same columns."
 
 
-def _paths(name: str, subject: Any, suffixes: Sequence[str]) -> list[str]:
+def _paths(name: str, subject: Any, suffixes: Sequence[str], asked: Asked) -> list[str]:
     """The files of a subject: a path, a list of paths, a pattern, or a folder where there are suffixes."""
     if isinstance(subject, (str, bytes, os.PathLike)):
         path = os.path.expanduser(os.fsdecode(subject))
         if suffixes and os.path.isdir(path):
-            return _folder(path, suffixes)
+            return _folder(path, suffixes, asked)
     paths = [os.fsdecode(path) for path in subjects.files_of(name, subject)]
     for path in paths:
         if not os.access(path, os.R_OK):
@@ -267,16 +271,21 @@ def _paths(name: str, subject: Any, suffixes: Sequence[str]) -> list[str]:
     return paths
 
 
-def _folder(path: str, suffixes: Sequence[str]) -> list[str]:
+def _folder(path: str, suffixes: Sequence[str], asked: Asked) -> list[str]:
     """The files below a folder, in the order of their paths; names that begin with a dot or underscore are of whoever wrote them."""
-    found = []
-    for folder, folders, names in os.walk(path):
-        folders[:] = [each for each in folders if each[0] not in "._"]
-        parted = next((each for each in folders if "=" in each), None)
+    root = os.fsencode(path)
+    walk = Walk(root, lambda name, _: suffix(name) in suffixes, asked.follow_links)
+    with contextlib.closing(walk):
+        found = walk.files(root)
+    inside = {each: os.path.relpath(each, root).split(os.sep.encode()) for each in found}
+    for each, names in inside.items():
+        parted = next((name for name in names[:-1] if b"=" in name), None)
         if parted is not None:
             fix = "Read it with pyarrow.dataset and write it with that column."
-            raise refusal(path, "files that hold all columns", f"a folder {parted!r}, whose name is one", fix, FileError)
-        found += [os.path.join(folder, each) for each in names if each[0] not in "._" and each.lower().endswith(tuple(suffixes))]
-    if not found:
+            raise refusal(shown(each), "files that hold all columns", f"a folder {shown(parted)!r}, whose name is one", fix, FileError)
+    if walk.left_out["broken links"] and asked.verbose:
+        print(f"Left out in {shown(root)}: {walk.left_out['broken links']} broken links.")
+    kept = sorted(os.fsdecode(each) for each, names in inside.items() if not any(name.startswith(b"_") for name in names))
+    if not kept:
         raise refusal(path, f"a folder with files of {', '.join(suffixes)}", "none", "Check the path.", FileError)
-    return sorted(found)
+    return kept

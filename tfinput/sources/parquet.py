@@ -84,7 +84,11 @@ def parquet_file(path: str) -> ParquetFile:
     """Open a file: read its footer."""
     state = state_of(path)
     with _opened(path) as file:
-        return ParquetFile(path, file.metadata, _sound(path, lambda: file.schema_arrow), state)
+        about = file.metadata
+        rows = sum(about.row_group(group).num_rows for group in range(about.num_row_groups))
+        if rows != about.num_rows:  # Nothing in a footer is checked by a sum of its bytes.
+            raise refusal(path, f"{about.num_rows} rows, as its footer says", f"row groups of {rows} together", BROKEN, FileError)
+        return ParquetFile(path, about, _sound(path, lambda: file.schema_arrow), state)
 
 
 @contextlib.contextmanager
