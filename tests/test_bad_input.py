@@ -670,6 +670,54 @@ for form in ("npy", "npz", "memmap"):
 """
 
 
+CUT_DURING_COPIES = """
+import os, sys, threading, time
+import numpy as np
+import tfinput
+
+for attempt in range(20):
+    path = f"{sys.argv[1]}/{attempt}.npy"
+    np.save(path, np.ones((500, 1 << 16), np.uint8))
+    batches = iter(tfinput.from_arrays(path, batch_size=250, seed=attempt).train)
+    next(batches)
+    threading.Timer(0.002 * attempt, os.truncate, (path, 1 << 20)).start()
+    try:
+        while True:
+            next(batches)
+    except Exception as error:
+        assert f"{path}: expected at least 32768128 bytes, got 1048576 bytes" in str(error), error
+    os.remove(path)
+print("survived")
+"""
+
+
+CUT_BEFORE = """
+import os, sys
+import numpy as np
+import tfinput
+
+np.save(sys.argv[1], np.ones((4000, 100)))
+rows = np.load(sys.argv[1], mmap_mode="r")[::2, ::-1]
+os.truncate(sys.argv[1], 4096)
+try:
+    tfinput.from_arrays(rows)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_view_of_a_memmap_that_was_cut_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    run = subprocess.run([sys.executable, "-c", CUT_BEFORE, str(path)], capture_output=True, text=True, timeout=100, check=False)
+    said = f"tfinput: {path}: expected at least 3200128 bytes, got 4096 bytes. The file shrank"
+    assert (run.returncode, run.stdout[: len(said)]) == (0, said), run.stderr[-2000:]
+
+
+def test_wide_rows_may_be_cut_in_the_middle_of_a_copy(tmp_path: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", CUT_DURING_COPIES, str(tmp_path)], capture_output=True, text=True, timeout=100, check=False)
+    assert (run.returncode, run.stdout) == (0, "survived\n"), run.stderr[-2000:]
+
+
 def test_a_file_cut_while_it_is_open_is_an_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", SHRINK, str(tmp_path)], capture_output=True, text=True, timeout=100, check=False)
     assert run.returncode == 0, run.stderr[-2000:]

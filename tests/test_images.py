@@ -266,6 +266,10 @@ LOSSLESS = {
     "palette.gif": lambda image: encoded(Image.fromarray(image[..., :3]).quantize(16), "GIF"),
     "woven.gif": lambda image: encoded(Image.fromarray(image[..., :3]).quantize(16), "GIF", interlace=1),
     "gray.gif": lambda image: encoded(image[..., 0], "GIF"),
+    # What it shows by itself, as the format means it, and not the first frame of its film.
+    "moving.png": lambda image: encoded(
+        image[..., :3], "PNG", save_all=True, default_image=True, append_images=[Image.new("RGB", (13, 9))] * 2
+    ),
 }
 WEBP = {
     "lossy.webp": lambda image: encoded(image[..., :3], "WEBP"),

@@ -138,6 +138,8 @@ def leaf(path: str, value: Any) -> Leaf:
         return _tensor_leaf(path, value)
     if isinstance(value, np.memmap) and value.filename is not None and value.flags.forc and value.ndim and value.size:
         return _file_leaf(path, files.MappedRows.of_memmap(value))
+    if isinstance(value, np.memmap) and value.filename is not None:
+        files.refuse_cut(value)
     return _array_leaf(path, _as_array(path, value))
 
 
