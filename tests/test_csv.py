@@ -570,3 +570,21 @@ def test_validation_labels_mean_what_the_training_ones_do(tmp_path: Path) -> Non
         tfinput.from_csv(path, label="kind", validation_data=other, verbose=False)
     with pytest.raises(ValueError, match=r"label_mode: expected one of 'int', None, got 'categorical'"):
         tfinput.from_csv(path, label="kind", label_mode="categorical", verbose=False)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_word_among_numbers_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], in_memory: bool) -> None:
+    path = tmp_path / "x.csv"
+    values = [str(each) for each in range(200)]
+    values[149] = "1.5"
+    path.write_text("a,b\n" + "".join(f"{each},w{each}\n" for each in values))
+    feed = tfinput.from_csv(path, in_memory=in_memory, batch_size=200, shuffle=False)
+    assert "Column" not in capsys.readouterr().out
+    assert next(iter(feed.train))["a"].numpy()[149] == 1.5
+    values[149], values[3] = "many", "NA"
+    path.write_text("a,b\n" + "".join(f"{each},w{each}\n" for each in values))
+    tfinput.from_csv(path, label="a", in_memory=in_memory)
+    said = f"Column 'a' is text: 199 of its 200 values are numbers, but 'many' in {path} line 151 is none.\n"
+    assert capsys.readouterr().out.startswith(said)
+    tfinput.from_csv(path, label="a", in_memory=in_memory, verbose=False)
+    assert capsys.readouterr().out == ""

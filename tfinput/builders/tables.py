@@ -102,9 +102,9 @@ def from_csv(
     An example is `x`, `(x, y)` or `(x, y, sample_weight)`, where x is a dict of columns, each of shape (), or one vector.
 
     A column has one dtype over all files: int64 if all its values are whole numbers, else float64 if all are numbers, else
-    bool (true, false), else text; dates stay text. Numbers are float64 so that they are what the file says; Keras casts them
-    to float32. An empty field, NA, NaN, null and the like are missing, but in a column of text, where they are text.
-    Quoted fields may hold delimiters and line ends; blank lines do not count.
+    bool (true, false), else text, which is said where most of them are numbers; dates stay text. Numbers are float64 so that
+    they are what the file says; Keras casts them to float32. An empty field, NA, NaN, null and the like are missing, but in a
+    column of text, where they are text. Quoted fields may hold delimiters and line ends; blank lines do not count.
 
     Args:
         subject: a path, a list of paths, or a pattern such as `"data/*.csv"`, whose matches are sorted. Plain or gzip, in UTF-8,
@@ -234,6 +234,8 @@ def _csv(delimiter: str, name: str, subject: Any, asked: Asked) -> Opened:
     fits = asked.fits(nbytes)
     types = None if asked.fields is None else {each: asked.fields[each].type for each in chosen.names}
     table = csvtable.CsvTable(name, files, chosen.names, asked.fill, types, fits)
+    for said in table.mixed() if asked.verbose else ():
+        print(said)
     return asked.opened(tabular.Rows(table, chosen), fits)
 
 

@@ -8,7 +8,7 @@ nor line.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan",
 MISSING += ["N/A", "NA", "NULL", "NaN", "n/a", "nan", "null", "None", "<NA>"]
 # Texts of integers and infinities; Arrow leaves out the spaces around numbers.
 WHOLE = re.compile(rb"\s*[+-]?\d+\s*")
+NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 INFINITE = re.compile(rb"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 KINDS = {"int64": "a whole number (int64)", "double": "a number", "bool": "true or false", "string": "text in UTF-8"}
 
@@ -57,6 +58,7 @@ class Piece:
     types: dict[str, Any]
     missing: frozenset[str]
     large: frozenset[str]
+    numbers: dict[str, int]  # how many there are among the values of columns of text
 
     def text(self) -> Text:
         """Its bytes, read again."""
@@ -97,6 +99,20 @@ class CsvTable:
     def where(self, piece: int, row: int) -> str:
         """The file and line in which a record begins."""
         return self.pieces[piece].text().where(row)
+
+    def mixed(self) -> Iterator[str]:
+        """What to say of columns that are text because of a few values among numbers."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for name in [each for each in self.fields if self.fields[each].text]:
+            numbers = [piece.numbers.get(name, piece.rows) for piece in self.pieces]
+            if 2 * sum(numbers) > sum(self.counts) > sum(numbers):
+                piece = next(place for place, count in enumerate(numbers) if count < self.counts[place])
+                texts = _parsed(self.pieces[piece].text(), {name: pa.string()}).column(name)
+                row = pc.index(_numeric(texts), False).as_py()
+                found = f"{short(texts[row].as_py())} in {self.where(piece, row)} is none"
+                yield f"Column {name!r} is text: {sum(numbers):,} of its {sum(self.counts):,} values are numbers, but {found}."
 
     def _found(self, files: Sequence[CsvFile], names: Sequence[str], types: Mapping[str, Any] | None, keep: bool) -> list[Piece]:
         pieces: list[Piece] = []
@@ -148,17 +164,27 @@ def _piece(text: Text, table: Any) -> Piece:
 
     types = {each.name: each.type for each in table.schema}
     missing = frozenset(name for name in types if table.column(name).null_count)
-    large = set()
+    large, numbers = set(), {}
     for name, kind in types.items():
         if str(kind) in ("int64", "double"):
             ends = pc.min_max(table.column(name)).as_py()
             if ends["max"] is not None and max(ends["max"], -ends["min"]) >= EXACT:
                 large.add(name)
+        elif str(kind) in ("string", "null"):
+            numbers[name] = pc.sum(_numeric(table.column(name).cast("string"))).as_py() or 0
         elif str(kind) == "binary":
             rows = enumerate(table.column(name).to_pylist())
             bad, value = next((row, value) for row, value in rows if value.decode(errors="ignore").encode() != value)
             raise refusal(f"{text.where(bad)}, column {name!r}", "text in UTF-8", short(value), UTF8, FileError)
-    return Piece(text.file, text.start, text.start + len(text.data), table.num_rows, types, missing, frozenset(large))
+    return Piece(text.file, text.start, text.start + len(text.data), table.num_rows, types, missing, frozenset(large), numbers)
+
+
+def _numeric(texts: Any) -> Any:
+    """Whether each text is a number, or stands for a missing one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.or_(pc.match_substring_regex(texts, NUMBER), pc.is_in(texts, pa.array(MISSING))), True)
 
 
 def _parsed(text: Text, types: Mapping[str, Any]) -> Any:
