@@ -76,7 +76,7 @@ def test_a_file_of_any_name_is_read_and_its_damage_is_told_in_one_line(
     assert sum(len(tf.nest.flatten(batch)[0]) for batch in feed.examples("train")) == (3 if kind == "text" else 6)
     capsys.readouterr().out.encode()
     Path(path).write_bytes(b"\xff")
-    lines = [told(lambda: list(feed.examples("train")))] if kind in ("npy", "npz", "TFRecord") else []  # not in memory
+    lines = [told(lambda: list(feed.examples("train")))] if kind in ("npy", "npz", "HDF5", "TFRecord") else []  # not in memory
     Path(path).unlink()  # An open HDF5 file is not read again.
     Path(path).write_bytes(b"\xff")
     lines.append(told(lambda: read(path, batch_size=2, seed=0)))

@@ -42,6 +42,13 @@ def printable(text: str) -> str:
     return re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
 
 
+def refuse_short(path: str, size: int, needed: int) -> None:
+    """Refuse a file of `size` bytes that had, or must have, more."""
+    if size < needed:
+        fix = "The file shrank after it was written or opened: restore it and build the feed again."
+        raise refusal(path, f"at least {needed} bytes", f"{size} bytes", fix, FileError)
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Say which known name was probably meant, or nothing.
 

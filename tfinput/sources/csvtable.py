@@ -58,7 +58,7 @@ class Piece:
     types: dict[str, Any]
     missing: frozenset[str]
     large: frozenset[str]
-    numbers: dict[str, int]  # how many there are among the values of columns of text
+    numbers: dict[str, int]  # how many there are among the values of each column
 
     def text(self) -> Text:
         """Its bytes, read again."""
@@ -106,7 +106,7 @@ class CsvTable:
         import pyarrow.compute as pc
 
         for name in [each for each in self.fields if self.fields[each].text]:
-            numbers = [piece.numbers.get(name, piece.rows) for piece in self.pieces]
+            numbers = [piece.numbers.get(name, 0) for piece in self.pieces]
             if 2 * sum(numbers) > sum(self.counts) > sum(numbers):
                 piece = next(place for place, count in enumerate(numbers) if count < self.counts[place])
                 texts = _parsed(self.pieces[piece].text(), {name: pa.string()}).column(name)
@@ -167,6 +167,7 @@ def _piece(text: Text, table: Any) -> Piece:
     large, numbers = set(), {}
     for name, kind in types.items():
         if str(kind) in ("int64", "double"):
+            numbers[name] = table.num_rows
             ends = pc.min_max(table.column(name)).as_py()
             if ends["max"] is not None and max(ends["max"], -ends["min"]) >= EXACT:
                 large.add(name)

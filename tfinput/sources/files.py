@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from tfinput.errors import FileError, MissingFileError, refusal, short
+from tfinput.errors import FileError, MissingFileError, refusal, refuse_short, short
 from tfinput.sources.hdf5 import open_hdf5
 from tfinput.sources.memory import Array, Buffers, aligned
 
@@ -38,7 +38,7 @@ class MappedRows:
 
     def __init__(self, path: str, offset: int, shape: tuple[int, ...], dtype: Any, fortran: bool = False) -> None:
         with open(path, "rb") as file:
-            _refuse_short(path, os.fstat(file.fileno()).st_size, offset + math.prod(shape) * np.dtype(dtype).itemsize)
+            refuse_short(path, os.fstat(file.fileno()).st_size, offset + math.prod(shape) * np.dtype(dtype).itemsize)
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._settle(path, whole, offset, shape, dtype, fortran)
             if hasattr(os, "preadv") and not self._strided and self._rows.shape[1] >= WIDE:
@@ -76,7 +76,7 @@ class MappedRows:
     def take(self, indices: Array) -> Array:
         """The rows at `indices`; text as bytes."""
         # Reading a mapped page that is gone would kill the process (SIGBUS).
-        _refuse_short(self.path, self._mapping.size(), self._end)
+        refuse_short(self.path, self._mapping.size(), self._end)
         if self._strided:
             rows = np.ascontiguousarray(self._rows[indices])
         else:
@@ -99,12 +99,12 @@ class MappedRows:
             while done < width:
                 read = os.preadv(self._file, [row[done:]], self._offset + index * width + done)
                 if read == 0:
-                    _refuse_short(self.path, self._mapping.size(), self._end)
+                    refuse_short(self.path, self._mapping.size(), self._end)
                 done += read
 
     def stretches(self, starts: Array, ends: Array) -> list[bytes]:
         """The bytes between places of a vector of bytes."""
-        _refuse_short(self.path, self._mapping.size(), self._end)
+        refuse_short(self.path, self._mapping.size(), self._end)
         return [self._mapping[self._offset + start : self._offset + end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
     def all(self) -> Array:
@@ -144,7 +144,7 @@ class TextRows:
 def refuse_cut(array: np.memmap[Any, Any]) -> None:
     """Refuse a memmap whose file has become shorter: copying it would end the process."""
     root = _root(array)
-    _refuse_short(str(root.filename), root.base.size(), root.offset + root.nbytes)
+    refuse_short(str(root.filename), root.base.size(), root.offset + root.nbytes)
 
 
 def _root(array: Any) -> Any:
@@ -152,12 +152,6 @@ def _root(array: Any) -> Any:
     while isinstance(array.base, np.memmap):
         array = array.base
     return array
-
-
-def _refuse_short(path: str, size: int, end: int) -> None:
-    if size < end:
-        fix = "The file shrank after it was written or opened: restore it and build the feed again."
-        raise refusal(path, f"at least {end} bytes", f"{size} bytes", fix, FileError)
 
 
 def _as_bytes(path: str, rows: Array) -> Array:

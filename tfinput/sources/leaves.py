@@ -99,10 +99,11 @@ def fingerprint(*parts: Any) -> str:
 def leaves(path: str, value: Any) -> Any:
     """The nest of leaves in what the user passed: dicts, tuples and named tuples are kept, lists become tuples."""
     if isinstance(value, Mapping):
-        if len({type(key) for key in value}) > 1:
+        parts = dict(hdf5.members(value)) if hdf5.is_group(value) else value
+        if len({type(key) for key in parts}) > 1:
             fix = "Give the parts names of one kind, all str."
-            raise refusal(path, "keys of one kind", short(list(value)), fix, TypeError)
-        made: Any = {key: leaves(f"{path}[{key!r}]", part) for key, part in value.items()}
+            raise refusal(path, "keys of one kind", short(list(parts)), fix, TypeError)
+        made: Any = {key: leaves(f"{path}[{key!r}]", part) for key, part in parts.items()}
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
         made = type(value)(*(leaves(f"{path}.{name}", part) for name, part in zip(value._fields, value, strict=True)))
     elif isinstance(value, (tuple, list)):
