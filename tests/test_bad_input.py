@@ -469,6 +469,10 @@ def archive_member(path: Path, shape: tuple[int, ...], data: bytes, claimed: int
 def test_an_archive_that_claims_terabytes_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
     claimed = 2**42
     archive_member(tmp_path / "x.npz", (claimed,), b"\0" * 1000, claimed)
+    with pytest.raises(ValueError, match=rf"^tfinput: {tmp_path}/x\.npz\['x'\]: expected at most .*, got {claimed + 128} bytes"):
+        tfinput.from_arrays(tmp_path / "x.npz")
+    claimed = 2**29
+    archive_member(tmp_path / "x.npz", (claimed,), b"\0" * 1000, claimed)
     with pytest.raises(ValueError, match=rf"^tfinput: {tmp_path}/x\.npz\['x'\]: expected {claimed + 128} bytes, as its header says"):
         tfinput.from_arrays(tmp_path / "x.npz")
     # What compresses as well as can be is no bomb.
