@@ -242,3 +242,32 @@ def test_a_flipped_byte_in_a_chunk_with_a_checksum_is_an_error(tmp_path: Path) -
             feed = tfinput.from_arrays(np.arange(256), path, batch_size=64)
             with pytest.raises(tf.errors.OpError, match=rf"tfinput: {path}::/x: expected rows that can be read, got "):
                 all_right(feed.examples("train"))
+
+
+class Opened:
+    def __init__(self, path: Path) -> None:
+        self.file = h5py.File(path)
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitem__(self, index: int) -> Any:
+        return self.file["x"][index]
+
+
+class OpenedInside(Opened):
+    def __init__(self, path: Path) -> None:
+        self.path, self.file = path, None
+
+    def __getitem__(self, index: int) -> Any:
+        self.file = self.file or h5py.File(self.path)
+        return self.file["x"][index]
+
+
+def test_an_open_file_cannot_go_to_workers_and_one_that_they_open_is_read(tmp_path: Path) -> None:
+    path = stored(tmp_path / "x.h5", "gzip")
+    with pytest.raises(TypeError, match=r"^tfinput: .*h5py objects cannot be pickled.*[Oo]pen or make it inside, once in each process"):
+        tfinput.from_sequence(Opened(path), batch_size=64, workers=1)
+    feed = tfinput.from_sequence(OpenedInside(path), batch_size=64, workers=2, shuffle=False)
+    got = np.concatenate([np.asarray(batch) for batch in feed.examples("train")])
+    assert np.array_equal(got, VALUE)

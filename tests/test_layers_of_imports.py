@@ -61,7 +61,7 @@ ROWS = [
     ["sources.files", "sources.tables", "sources.csvtable", "sources.parquet"],
     ["sources.csvfiles", "sources.columns", "sources.roles"],
     ["sources.csvscan"],
-    ["sources.hdf5"],
+    ["sources.hdf5", "sources.mapped"],
     ["sources.memory", "sources.folders", "sources.formats", "sources.branches", "sources.wav", "sources.elements"],
     ["sources.values"],
     ["sources.__init__"],

@@ -23,8 +23,9 @@ from tfinput.options import Settings
 from tfinput.order import Members
 from tfinput.source import Source
 from tfinput.sources import arrays
-from tfinput.sources.files import TextRows, open_file
+from tfinput.sources.files import open_file
 from tfinput.sources.leaves import Leaf, leaf, memory_leaf
+from tfinput.sources.mapped import TextRows
 from tfinput.sources.memory import TensorRows, aligned
 from tfinput.steps import ALONE
 

@@ -18,6 +18,7 @@ from tfinput.sources.elements import Form
 from tfinput.sources.values import as_array, parts
 from tfinput.steps import whole
 from tfinput.workers.job import Job
+from tfinput.workers.process import copied
 
 
 @options.common_options
@@ -87,14 +88,16 @@ def from_sequence(
 
 def _source(signature: Form | None, ragged: bool, workers: int, item_timeout: float | None, items: Any, name: str = "") -> Source:
     called = name or type(items).__name__
-    size = _size(items, called)
+    # A file that is opened with the first element must not go to the workers.
+    seen = copied(items, called) if workers else items
+    size = _size(seen, called)
     rows = None
     if _is_batched(items):
-        form, last = Form.of_batches(items[0], items[size - 1], f"{called}, item 0")
-        rows = np.full(size, _rows(items[0], called))
+        form, last = Form.of_batches(seen[0], seen[size - 1], f"{called}, item 0")
+        rows = np.full(size, _rows(seen[0], called))
         rows[-1] = last
     else:
-        first, where = items[0], f"{called}, item 0"
+        first, where = seen[0], f"{called}, item 0"
         form = signature or signatures.found(first, where, False, ragged)
         form.write(form.columns(1), 0, first, lambda: where)
     signatures.three(f"{called}, item 0", form.structure)

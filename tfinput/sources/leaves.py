@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfinput.errors import FileError, refusal, short
-from tfinput.sources import files, hdf5
+from tfinput.sources import files, hdf5, mapped
 from tfinput.sources.folders import shown
 from tfinput.sources.memory import Array, MemoryRows, TensorRows, snapshot
 
@@ -131,16 +131,16 @@ def _from_file(path: str, value: Any) -> Any:
 
 def leaf(path: str, value: Any) -> Leaf:
     """One array as a leaf."""
-    if isinstance(value, (files.MappedRows, hdf5.Hdf5Rows)):
+    if isinstance(value, (mapped.MappedRows, hdf5.Hdf5Rows)):
         return _file_leaf(path, value)
     if type(value).__module__.split(".")[0] == "h5py" and hasattr(value, "asstr"):
         return _file_leaf(path, hdf5.hdf5_rows(value))
     if isinstance(value, (tf.Tensor, tf.Variable)):
         return _tensor_leaf(path, value)
     if isinstance(value, np.memmap) and value.filename is not None and value.flags.forc and value.ndim and value.size:
-        return _file_leaf(path, files.MappedRows.of_memmap(value))
+        return _file_leaf(path, mapped.MappedRows.of_memmap(value))
     if isinstance(value, np.memmap) and value.filename is not None:
-        files.refuse_cut(value)
+        mapped.refuse_cut(value)
     return _array_leaf(path, _as_array(path, value))
 
 

@@ -127,6 +127,18 @@ def dumped(value: Any, name: str, told: Any = None) -> bytes:
     return made
 
 
+def copied(value: Any, name: str) -> Any:
+    """A value as another process gets it."""
+    import cloudpickle
+
+    pickled = dumped(value, name)
+    try:
+        return cloudpickle.loads(pickled)
+    except Exception as error:
+        got, fix = f"{type(error).__name__}: {error}", "Define it in a module, or use workers=0."
+        raise refusal(f"workers for {name}", "data that a worker process can load", got, fix) from error
+
+
 def _culprit(items: Any, error: Exception) -> str:
     import cloudpickle
 
