@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tfinput.errors import FileError, MissingFileError, nearest, printable, refusal, short
+from tfinput.errors import FileError, MissingFileError, nearest, refusal, short
 
 # Whether a file is of the kind that is wanted: by its name, and by its first bytes where the name does not tell.
 Wanted = Callable[[bytes, Callable[[], bytes]], bool]
@@ -207,8 +207,8 @@ def _classes(walk: Walk, root: bytes, class_names: Any, kind: str) -> Listing:
         there, folders = names, [os.fsencode(name) for name in names]
     walk.count_loose(root)
     per_class = [walk.files(os.path.join(root, name)) for name in folders]
-    for name, files in zip(there, per_class, strict=True):
+    for name, files in zip(folders, per_class, strict=True):
         if not files:
-            walk.left_out[f"empty class {printable(name)}"] += 1
+            walk.left_out[f"empty class {shown(name)}"] += 1
     labels = np.repeat(np.arange(len(folders), dtype=np.int32), [len(files) for files in per_class])
     return Listing([path for files in per_class for path in files], labels, tuple(there), walk.left_out)
