@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 import tfinput
 from tfinput.builders import subjects
 from tfinput.builders.images import wanted
-from tfinput.sources.decoding import FEW
+from tfinput.sources.looks import FEW
 
 SIZE: dict[str, Any] = {"image_size": (4, 5), "verbose": False}
 

@@ -55,7 +55,9 @@ ROWS = [
     ["workers.fetching"],
     ["workers.job", "workers.slots", "workers.packing"],
     ["workers.__init__"],
+    ["sources.usual"],
     ["sources.targets", "sources.encoded", "sources.decoding", "sources.arrayrecords"],
+    ["sources.looks"],
     ["sources.records"],
     ["sources.leaves"],
     ["sources.files", "sources.tables", "sources.csvtable", "sources.parquet"],
@@ -70,7 +72,7 @@ ROWS = [
     ["order", "labels"],
     ["quotas"],
     ["seeds", "steps"],
-    ["guard"],
+    ["guard", "straight"],
     ["errors", "callback", "interrupts"],
     ["garbage"],
 ]

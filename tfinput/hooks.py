@@ -20,8 +20,11 @@ from tfinput.errors import refusal
 from tfinput.guard import guarded
 from tfinput.options import Hook
 from tfinput.source import Loader, Source
+from tfinput.straight import mapped
 
 do_not_convert = tf.autograph.experimental.do_not_convert
+# Of code that is neither converted by AutoGraph nor kept from it, as the user's is; this library's is kept from it.
+_OPEN = tf.__internal__.autograph.control_status_ctx()
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,7 @@ class Stage:
         """The same in a graph; an error while tracing is told as the user's."""
         try:
             self._bind(element)
-            # A function of its own, so that AutoGraph converts the user's code and not this library's.
-            return self.run(element, seed, None if layers.is_layer(self.function) else tf.function(self.function))
+            return self.run(element, seed, None if layers.is_layer(self.function) else converted(self.function))
         except Exception as error:
             if str(error).startswith("tfinput:"):
                 raise
@@ -130,6 +132,12 @@ class Loading:
             raise self.loader.explain(element, error) from error
 
 
+def converted(function: Hook) -> Hook:
+    """The user's function as AutoGraph has it, in the graph that calls it: a `tf.function` would be one more call for each example."""
+    made: Hook = tf.__internal__.autograph.tf_convert(function, _OPEN)
+    return made
+
+
 def loading(loader: Loader | None, seed: int, training: bool) -> list[Stage | Loading]:
     """The stage for a source's loader, or none."""
     return [] if loader is None else [Loading(loader, seeds.key(seed, "load"), training and loader.random)]
@@ -167,11 +175,6 @@ def on_examples(stages: Sequence[Stage | Loading], source: Source, keep: list[An
     batch = source.read(rows)
     every = [seeds.fold(stage.stream, epochs, indices) for stage in stages]
 
-    def example(element: Any, drawn: Any) -> Any:
-        for stage, seed in zip(stages, drawn, strict=True):
-            element = stage.trace(element, seed)
-        return element if source.uneven is None else _ranked(element, stages, source)
-
     def find(values: Any, places: Any, drawn: Any) -> None:
         specs = []
         for row in range(len(places)):
@@ -185,13 +188,44 @@ def on_examples(stages: Sequence[Stage | Loading], source: Source, keep: list[An
                 raise refusal(stages[-1].name, f"the shape {specs[0]} of {first}", f"{specs[row]} in {here}", fix)
 
     count = indices.shape[0] or tf.cast(tf.shape(indices)[0], tf.int64)
-    run = tf.data.Dataset.from_tensor_slices((batch, tuple(every))).map(do_not_convert(example))
     # All or nothing: past an error, the rest of the block must not pass for the block.
-    run = _batched(run, count, source.uneven)
+    slices = tf.data.Dataset.from_tensor_slices((batch, tuple(every)))
+    run = None
+    for made in _made(slices, stages, source):
+        block = _batched(made, count, source.uneven)
+        run = block if run is None else _or_else(run, block)
     result = guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source.name}", keep)
     if any(part.shape.rank is None for part in tf.nest.flatten(result)):
         return tf.nest.map_structure(lambda part, like: tf.ensure_shape(part, [None, *like.shape]), result, _probe(stages, source))
     return result
+
+
+def _made(slices: Any, stages: Sequence[Stage | Loading], source: Source) -> list[Any]:
+    """The datasets of finished examples: the first that can make a block does."""
+
+    def finished(element: Any, drawn: Any, stages: Sequence[Stage | Loading] = stages) -> Any:
+        for stage, seed in zip(stages, drawn, strict=True):
+            element = stage.trace(element, seed)
+        return element if source.uneven is None else _ranked(element, stages, source)
+
+    usually = stages[0].loader.usually if isinstance(stages[0], Loading) else None
+    if usually is None:
+        return [mapped(slices, finished)]
+    # The user's functions are traced once, whichever way an example is loaded.
+    rest = tf.function(functools.partial(finished, stages=stages[1:]), autograph=False)
+
+    def loaded(load: Any) -> Any:
+        if len(stages) == 1 and source.uneven is None:
+            return mapped(slices, lambda row, drawn: load(row, drawn[0]))
+        return mapped(mapped(slices, lambda row, drawn: (load(row, drawn[0]), drawn[1:])), rest)
+
+    return [loaded(lambda row, _: usually(row)), loaded(stages[0].trace)]
+
+
+def _or_else(run: Any, other: Any) -> Any:
+    """The one element of a dataset or, where there is an error, that of another."""
+    once = tf.data.Dataset.from_tensors(0).map(do_not_convert(lambda _: run.get_single_element()))
+    return once.ignore_errors().concatenate(other)
 
 
 def _batched(run: Any, count: Any, uneven: str | None) -> Any:

@@ -10,7 +10,7 @@ from tfinput import assembly, feed, options
 from tfinput.builders import subjects
 from tfinput.errors import refusal, short
 from tfinput.source import Source
-from tfinput.sources import decoding, formats, images
+from tfinput.sources import formats, images, looks
 from tfinput.sources.folders import suffix
 from tfinput.steps import whole
 
@@ -118,7 +118,7 @@ def wanted(name: bytes, head: Callable[[], bytes]) -> bool:
     return end in formats.SUFFIXES or (end not in UNREADABLE and formats.kind(head()) is not None)
 
 
-def _source(subject: Any, asked: subjects.Asked, look: decoding.Look, on_bad: str, name: str) -> Source:
+def _source(subject: Any, asked: subjects.Asked, look: looks.Look, on_bad: str, name: str) -> Source:
     found = subjects.found(subject, asked, name)
 
     def made(kept: subjects.Found) -> Source:
@@ -134,8 +134,8 @@ def _source(subject: Any, asked: subjects.Asked, look: decoding.Look, on_bad: st
 
 def _look(
     size: Any, color: Any, interpolation: Any, crop: bool, pad: bool, random_crop: Any, decode: Any, dtype: Any, exif: bool
-) -> decoding.Look:
-    subjects.one_of("color_mode", color, tuple(decoding.CHANNELS))
+) -> looks.Look:
+    subjects.one_of("color_mode", color, tuple(looks.CHANNELS))
     subjects.one_of("interpolation", interpolation, INTERPOLATIONS)
     subjects.one_of("decode", decode, ("exact", "fast"))
     subjects.one_of("dtype", dtype, ("float32", "uint8", "uint16"))
@@ -146,9 +146,9 @@ def _look(
     if len(sides) != 2:
         raise refusal("image_size", "(height, width) or one number", short(size), "Pass for example (224, 224).")
     height, width = (whole("image_size", side) for side in sides)
-    return decoding.Look(
+    return looks.Look(
         size=(height, width),
-        channels=decoding.CHANNELS[color],
+        channels=looks.CHANNELS[color],
         interpolation=interpolation,
         fit="crop" if crop else "pad" if pad else "stretch",
         dtype=dtype,

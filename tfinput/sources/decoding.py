@@ -1,14 +1,13 @@
-"""Pixels of image files, in a graph: decoded by what the bytes are, after a look at the header, cut, turned and resized.
+"""Pixels of image files, in a graph: decoded by what the bytes are, after a look at the header, cut and turned.
 
-By default pixels are those of Keras' `image_dataset_from_directory`: the same decoders, the same `tf.image.resize`. Whatever is
-refused is given to a decoder as nothing at all, so that it fails here; why is found out later, in Python.
+By default pixels are those of Keras' `image_dataset_from_directory`, by the same decoders. Whatever is refused is given to a decoder as
+nothing at all, so that it fails here; why is found out later, in Python.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,43 +16,13 @@ import tensorflow as tf
 from tfinput.callback import weakly
 from tfinput.sources import formats
 from tfinput.sources.branches import apart, either, only
+from tfinput.sources.looks import Look
 
-CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 RATIOS = (1, 2, 4, 8)
 MARGIN = 2
 END_OF_JPEG = b"\xff\xd9"
-# TensorFlow resizes floats in half the time that it takes for the same values as integers, and makes the very same of them. So many values
-# take half a megabyte as floats. To turn more into floats (2 MB) saves 0.1 ms of an image, but where another core wrote that memory last,
-# as TensorFlow's threads hand it on, writing it can cost 0.4 ms: measured on cores that are at times far apart, in up to two of three runs.
-QUICKER_AS_FLOATS = ("bilinear", "bicubic")
-FEW = 1 << 17
 
 Pixels = Any
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a file becomes an array of `size` (height, width)."""
-
-    size: tuple[int, int]
-    channels: int = 3
-    interpolation: str = "bilinear"
-    fit: str = "stretch"  # or "crop", "pad": what is done about another aspect ratio
-    dtype: str = "float32"
-    fast: bool = False
-    exif: bool = False
-    crop: tuple[tuple[float, float], tuple[float, float]] | None = None  # ranges of scale and ratio of a random crop
-    mask: bool = False  # whether pixels are numbers of classes, and a palette's colours mean nothing
-
-    @property
-    def bits(self) -> int:
-        """Bits a channel that are decoded."""
-        return 16 if self.dtype == "uint16" else 8
-
-    @property
-    def spec(self) -> Any:
-        """The spec of one image."""
-        return tf.TensorSpec((*self.size, self.channels), self.dtype)
 
 
 def pixels(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
@@ -84,10 +53,9 @@ def _unsigned(contents: Any, start: int, count: int) -> Any:
     return tf.io.decode_raw(tf.strings.substr(contents, start, count), tf.uint8)
 
 
-def _allowed(contents: Any, size: Any, *also: Any) -> Any:
-    """The contents, unless there are too many pixels: that fails before any is decoded."""
-    fits = functools.reduce(tf.logical_and, also, tf.reduce_prod(tf.cast(size, tf.int64)) <= formats.PIXELS)
-    return only(fits, contents)
+def _fits(size: Any, *also: Any) -> Any:
+    """Whether there are not too many pixels, which fails before any is decoded, and all else holds."""
+    return functools.reduce(tf.logical_and, also, tf.reduce_prod(tf.cast(size, tf.int64)) <= formats.PIXELS)
 
 
 def _on_bytes(function: Callable[[bytes], Any]) -> Callable[[Any], Any]:
@@ -107,10 +75,15 @@ def _in_python(function: Callable[[Any], Any], contents: Any, dtype: Any) -> Any
 # JPEG
 
 
-def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
+def jpeg_size(contents: Any, look: Look) -> tuple[Any, Any]:
+    """Height and width, and whether it can be decoded as is asked for."""
     shape = tf.io.extract_jpeg_shape(contents, tf.int64)
-    sides = shape[:2]
-    contents = _allowed(contents, sides, *([shape[2] != 4] if look.channels == 1 else []))
+    return shape[:2], _fits(shape[:2], *([shape[2] != 4] if look.channels == 1 else []))
+
+
+def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
+    sides, fits = jpeg_size(contents, look)
+    contents = only(fits, contents)
     raw = tf.cast(sides, tf.int32)
     turn = _turn(contents) if look.exif else None
     whole = _swapped(raw, turn)
@@ -207,10 +180,15 @@ def _cut(image: Pixels, whole: Any, look: Look, seed: Any) -> Pixels:
 # PNG, GIF, BMP, WebP
 
 
-def _png(contents: Any, look: Look) -> Pixels:
+def png_fits(contents: Any, look: Look) -> Any:
+    """Whether it can be decoded as is asked for."""
     size = tf.io.decode_raw(tf.strings.substr(contents, 16, 8), tf.int32, little_endian=False)
     depth = _unsigned(contents, 24, 1)[0]
-    contents = _allowed(contents, size, tf.reduce_all(size > 0), (depth == 16) == (look.bits == 16))
+    return _fits(size, tf.reduce_all(size > 0), (depth == 16) == (look.bits == 16))
+
+
+def _png(contents: Any, look: Look) -> Pixels:
+    contents = only(png_fits(contents, look), contents)
     if look.mask:
         return _indexed(contents)
     if look.bits == 8 and look.channels < 4:
@@ -255,38 +233,3 @@ def _with_channels(image: Pixels, channels: int) -> Pixels:
         return colour
     opaque = tf.fill(tf.concat([tf.shape(image)[:2], [1]], 0), tf.constant(image.dtype.max, image.dtype))
     return tf.concat([colour, tf.cond(has % 2 == 0, lambda: image[..., -1:], lambda: opaque)], 2)
-
-
-# Sizes
-
-
-def resized(image: Pixels, look: Look) -> Pixels:
-    """The image in the size, shape and dtype that is asked for."""
-    if look.fit == "pad":
-        image = tf.image.resize_with_pad(image, *look.size, method=look.interpolation)
-    else:
-        image = _stretched(_to_ratio(image, look.size) if look.fit == "crop" else image, look)
-    if look.dtype != "float32" and image.dtype.is_floating:
-        image = tf.saturate_cast(tf.round(image), look.dtype)
-    return tf.ensure_shape(tf.cast(image, look.dtype), (*look.size, look.channels))
-
-
-def _stretched(image: Pixels, look: Look) -> Pixels:
-    resize = functools.partial(tf.image.resize, size=look.size, method=look.interpolation)
-    if look.interpolation not in QUICKER_AS_FLOATS:
-        return resize(image)
-    return either(tf.size(image) <= FEW, image, lambda few: resize(tf.cast(few, tf.float32)), resize)
-
-
-def _to_ratio(image: Pixels, size: tuple[int, int]) -> Pixels:
-    """The largest centred part with the aspect ratio of `size`; the arithmetic is that of `keras.utils.smart_resize`."""
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-
-    def side(whole: Any, other: Any, mine: int, its: int) -> tuple[Any, Any]:
-        part = tf.cast(tf.cast(other * mine, tf.float32) / float(its), tf.int32)
-        part = tf.maximum(tf.minimum(whole, part), 1)
-        return tf.cast(tf.cast(whole - part, tf.float32) / 2, tf.int32), part
-
-    top, tall = side(height, width, size[0], size[1])
-    left, wide = side(width, height, size[1], size[0])
-    return image[top : top + tall, left : left + wide]

@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from tfinput.errors import FileError, MissingFileError, refusal
 from tfinput.source import Loader, Source
-from tfinput.sources import formats
-from tfinput.sources.decoding import Look, pixels, resized
+from tfinput.sources import formats, usual
+from tfinput.sources.decoding import pixels
 from tfinput.sources.folders import HEAD, shown
 from tfinput.sources.leaves import digest_files, fingerprint
+from tfinput.sources.looks import Look, resized
 from tfinput.sources.targets import Targets
 
 
@@ -55,6 +56,13 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
             made += (targets.encoded(row[-1]),)
         return made[0] if len(made) == 1 else made
 
+    decode = usual.decoder(pictures.paths, pictures.look) if masks is None else None
+
+    def usually(row: Any) -> Any:
+        assert decode is not None
+        image = decode(tf.io.read_file(row[0]))
+        return image if targets is None else (image, targets.encoded(row[-1]))
+
     def explain(row: Any, error: Exception) -> Exception:
         return explained([path.numpy() for path in row[: len(scene)]], looks, error)
 
@@ -63,7 +71,7 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
         size=len(pictures.paths),
         spec=specs[0] if len(specs) == 1 else specs,
         read=read,
-        loader=Loader(load=load, explain=explain, random=pictures.look.crop is not None),
+        loader=Loader(load=load, explain=explain, random=pictures.look.crop is not None, usually=usually if decode else None),
         fingerprint=lambda: fingerprint(*parts),
         locate=lambda index: shown(pictures.paths[index]),
         in_memory=False,

@@ -1,0 +1,64 @@
+"""Pictures as nearly all of a folder are: of one kind, decoded without a branch.
+
+A graph without branches needs no change of thread for each picture (`straight`). It is made for the kind of a few of the files. One of
+another kind fails in it, as does whatever `decoding` refuses: its block is made again with `decoding.pixels`, which takes all kinds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfinput.sources import formats
+from tfinput.sources.decoding import jpeg_size, png_fits
+from tfinput.sources.looks import FEW, Look, resized
+
+SAMPLES = 8
+# Of each: a JPEG's size comes after what cameras write about the picture.
+HEADER_BYTES = 1 << 18
+
+
+def decoder(paths: list[bytes], look: Look) -> Callable[[Any], Any] | None:
+    """What decodes most of these files in a graph, as far as a few of them tell; None where pictures take branches anyway."""
+    if look.crop is not None or look.fast or look.exif or look.mask or look.bits > 8 or look.channels > 3:
+        return None
+    found = [_header(path) for path in paths[:: max(1, len(paths) // SAMPLES)]]
+    sizes = {(each.kind, each.width * each.height * look.channels <= FEW) for each in found if each is not None}
+    kinds = {kind for kind, _ in sizes}
+    if None in found or kinds not in ({"JPEG"}, {"PNG"}):
+        return None
+    few = all(few for _, few in sizes)
+    return lambda contents: resized(_jpeg(contents, look) if kinds == {"JPEG"} else _png(contents, look), look, few)
+
+
+def _header(path: bytes) -> formats.Header | None:
+    if not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return formats.header(file.read(HEADER_BYTES))
+    except OSError:
+        return None
+
+
+def _jpeg(contents: Any, look: Look) -> Any:
+    # TensorFlow prints a line where it is to find the size of another kind.
+    with _only_if(tf.strings.substr(contents, 0, 1) == b"\xff"):
+        _, fits = jpeg_size(contents, look)
+    with _only_if(fits):
+        return tf.io.decode_jpeg(contents, look.channels)
+
+
+def _png(contents: Any, look: Look) -> Any:
+    with _only_if(tf.strings.substr(contents, 0, 1) == b"\x89"):
+        fits = png_fits(contents, look)
+    with _only_if(fits):
+        return tf.io.decode_png(contents, look.channels)
+
+
+def _only_if(test: Any) -> Any:
+    """What is made within fails unless the test holds; `tf.debugging.Assert` would be a branch."""
+    return tf.control_dependencies([tf.raw_ops.Assert(condition=test, data=[test])])
