@@ -28,6 +28,7 @@ HEADS = {
         "tfinput, `.npy`",
         "added over 30 epochs, arrays / `.npy`",
     ],
+    "hooks": ["functions of one example", "tfinput, µs an example", "x a parallel map by hand"],
     "images": ["images to 224 x 224", "tfinput, ms a batch of 32", "x Keras' folder reader", "x by hand", "not resized, x Keras'"],
     "records": ["TFRecords", "tfinput, µs a batch of 256", "x parsed one by one", "x parsed by batches"],
     "catalog": ["TensorFlow Datasets", "tfinput, µs a batch of 128", "x `tfds.load`, shuffled"],
@@ -97,6 +98,10 @@ def _images(case: Case) -> list[str]:
     return [milliseconds, _ratio(case, "keras"), _ratio(case, "by_hand"), between(case, "keras", "unresized")]
 
 
+def _hooks(case: Case) -> list[str]:
+    return [f"{_median(case, 'tfinput') / case['steps'] / 64 * 1e6:.1f}", _ratio(case, "by_hand")]
+
+
 def _records(case: Case) -> list[str]:
     return [f"{_median(case, 'tfinput') / -(-case['rows'] // 256) * 1e6:.0f}", _ratio(case, "one_by_one"), _ratio(case, "batches")]
 
@@ -124,6 +129,7 @@ def _growth(case: Case) -> list[str]:
 
 CELLS: dict[str, Callable[[Case], list[str]]] = {
     "images": _images,
+    "hooks": _hooks,
     "records": _records,
     "series": _series,
     "catalog": _catalog,

@@ -11,6 +11,7 @@ import fit
 import generators
 import growth
 import harness
+import hooks
 import images
 import memory
 import records
@@ -25,6 +26,7 @@ PARTS = {
     "start": start.main,
     "memory": memory.main,
     "fit": fit.main,
+    "hooks": hooks.main,
     "images": images.main,
     "tables": tables.main,
     "records": records.main,

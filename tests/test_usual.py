@@ -57,6 +57,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "bicubic": {"interpolation": "bicubic", "dtype": "uint8"},
     "crop": {"crop_to_aspect_ratio": True, "image_size": (5, 7)},
     "pad": {"pad_to_aspect_ratio": True, "image_size": (5, 7)},
+    "fast": {"decode": "fast", "image_size": (3, 4)},
     "flip": {"preprocess": lambda image, label: (tf.image.flip_left_right(image), label)},
     "branch": {"preprocess": lambda image, label: tf.cond(label == 1, lambda: (-image, label), lambda: (image, label))},
     "random": {"augment": lambda image, label, seed: (image + tf.random.stateless_uniform((), seed), label)},
@@ -98,6 +99,19 @@ def test_sizes_at_the_border_of_few_values(kind: str, more: int, tmp_path: Path,
     size = (FEW // 3 // 200 + more, 200)
     folder(tmp_path, kind, {2: encoded(noise(400, 300), kind), 3: encoded(noise(3, 2), kind)}, size)
     assert same(*(epoch(tmp_path, quick, monkeypatch, image_size=(30, 40)) for quick in (True, False)))
+
+
+def test_scales_of_fast_decoding_that_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of another size, and one just too small to be decoded at a quarter, as all that are looked at are."""
+    folder(tmp_path, "JPEG", {2: encoded(noise(120, 110), "JPEG"), 3: encoded(noise(40, 12), "JPEG"), 22: ODD["PNG"]}, (40, 52))
+    asked = {"decode": "fast", "image_size": (10, 13)}
+    quickly = epoch(tmp_path, True, monkeypatch, **asked)
+    assert same(quickly, epoch(tmp_path, False, monkeypatch, **asked))
+    assert not same(quickly, epoch(tmp_path, True, monkeypatch, **(asked | {"decode": "exact"})))
+    folder(tmp_path, "JPEG", {0: encoded(noise(120, 110), "JPEG")}, (40, 52))
+    paths = sorted(str(path).encode() for path in tmp_path.rglob("*.jpg"))
+    assert usual.decoder(paths, usual.Look((10, 13))) is not None
+    assert usual.decoder(paths, usual.Look((10, 13), fast=True)) is None
 
 
 def test_colours_of_print_are_decoded_and_refused_as_gray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

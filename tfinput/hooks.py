@@ -190,10 +190,7 @@ def on_examples(stages: Sequence[Stage | Loading], source: Source, keep: list[An
     count = indices.shape[0] or tf.cast(tf.shape(indices)[0], tf.int64)
     # All or nothing: past an error, the rest of the block must not pass for the block.
     slices = tf.data.Dataset.from_tensor_slices((batch, tuple(every)))
-    run = None
-    for made in _made(slices, stages, source):
-        block = _batched(made, count, source.uneven)
-        run = block if run is None else _or_else(run, block)
+    run = functools.reduce(_or_else, [_batched(made, count, source.uneven) for made in _made(slices, stages, source)])
     result = guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source.name}", keep)
     if any(part.shape.rank is None for part in tf.nest.flatten(result)):
         return tf.nest.map_structure(lambda part, like: tf.ensure_shape(part, [None, *like.shape]), result, _probe(stages, source))
@@ -201,7 +198,7 @@ def on_examples(stages: Sequence[Stage | Loading], source: Source, keep: list[An
 
 
 def _made(slices: Any, stages: Sequence[Stage | Loading], source: Source) -> list[Any]:
-    """The datasets of finished examples: the first that can make a block does."""
+    """The datasets of finished examples: the first one in which there is no error counts."""
 
     def finished(element: Any, drawn: Any, stages: Sequence[Stage | Loading] = stages) -> Any:
         for stage, seed in zip(stages, drawn, strict=True):
@@ -219,7 +216,7 @@ def _made(slices: Any, stages: Sequence[Stage | Loading], source: Source) -> lis
             return mapped(slices, lambda row, drawn: load(row, drawn[0]))
         return mapped(mapped(slices, lambda row, drawn: (load(row, drawn[0]), drawn[1:])), rest)
 
-    return [loaded(lambda row, _: usually(row)), loaded(stages[0].trace)]
+    return [loaded(usually), loaded(stages[0].trace)]
 
 
 def _or_else(run: Any, other: Any) -> Any:

@@ -19,14 +19,14 @@ class Loader:
         explain: given the same and the error that `load` raised, returns the error to raise: it names the material and what is
             wrong with it.
         random: whether training examples depend on the seed.
-        usually: as `load` without a seed, for nearly all examples, and quicker: where it fails, `load` is asked.
+        usually: as `load`, for nearly all examples, and quicker: where it fails, `load` is asked.
 
     """
 
     load: Callable[[Any, Any], Any]
     explain: Callable[[Any, Exception], Exception]
     random: bool = False
-    usually: Callable[[Any], Any] | None = None
+    usually: Callable[[Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,15 +97,17 @@ def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
             lambda: _sliced(tf.io.decode_jpeg(contents, channels), window),
         )
     elif look.fast:
-        # The decoder halves the size for free: by the largest factor that still covers what is asked for.
-        need = _swapped(tf.constant(look.size, tf.int32), turn)
-        covers = [tf.reduce_all(-(-raw // ratio) >= need) for ratio in RATIOS[1:]]
-        branch = tf.add_n([tf.cast(each, tf.int32) for each in covers])
-        image = tf.switch_case(branch, [_at_ratio(contents, ratio, channels) for ratio in RATIOS])
+        times = halvings(raw, _swapped(tf.constant(look.size, tf.int32), turn))
+        image = tf.switch_case(times, [_at_ratio(contents, ratio, channels) for ratio in RATIOS])
     else:
         image = tf.io.decode_jpeg(contents, channels)
     image = image if turn is None else _upright(image, turn)
     return _with_channels(image, look.channels) if look.channels > channels else image, whole
+
+
+def halvings(sides: Any, need: Any) -> Any:
+    """How often the decoder can halve the sides, which is free, and still cover what is needed."""
+    return tf.add_n([tf.cast(tf.reduce_all(-(-sides // ratio) >= need), tf.int32) for ratio in RATIOS[1:]])
 
 
 def _decoded_part(contents: Any, window: Any, raw: Any, channels: int) -> Pixels:

@@ -58,7 +58,8 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
 
     decode = usual.decoder(pictures.paths, pictures.look) if masks is None else None
 
-    def usually(row: Any) -> Any:
+    def usually(row: Any, seed: Any) -> Any:
+        del seed
         assert decode is not None
         image = decode(tf.io.read_file(row[0]))
         return image if targets is None else (image, targets.encoded(row[-1]))

@@ -1,7 +1,7 @@
 """Pictures as nearly all of a folder are: of one kind, decoded without a branch.
 
-A graph without branches needs no change of thread for each picture (`straight`). It is made for the kind of a few of the files. One of
-another kind fails in it, as does whatever `decoding` refuses: its block is made again with `decoding.pixels`, which takes all kinds.
+A graph without branches needs no change of thread for each picture (`straight`). It is made for what a few of the files are. One that
+is something else fails in it, as does whatever `decoding` refuses: its block is made again with `decoding.pixels`, which takes all kinds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfinput.sources import formats
-from tfinput.sources.decoding import jpeg_size, png_fits
+from tfinput.sources.decoding import RATIOS, halvings, jpeg_size, png_fits
 from tfinput.sources.looks import FEW, Look, resized
 
 SAMPLES = 8
@@ -23,15 +23,21 @@ HEADER_BYTES = 1 << 18
 
 def decoder(paths: list[bytes], look: Look) -> Callable[[Any], Any] | None:
     """What decodes most of these files in a graph, as far as a few of them tell; None where pictures take branches anyway."""
-    if look.crop is not None or look.fast or look.exif or look.mask or look.bits > 8 or look.channels > 3:
+    if look.crop is not None or look.exif or look.mask or look.bits > 8 or look.channels > 3:
         return None
     found = [_header(path) for path in paths[:: max(1, len(paths) // SAMPLES)]]
-    sizes = {(each.kind, each.width * each.height * look.channels <= FEW) for each in found if each is not None}
-    kinds = {kind for kind, _ in sizes}
-    if None in found or kinds not in ({"JPEG"}, {"PNG"}):
+    seen = [each for each in found if each is not None]
+    kinds = {each.kind for each in seen}
+    if len(seen) < len(found) or kinds not in ({"JPEG"}, {"PNG"}):
         return None
-    few = all(few for _, few in sizes)
-    return lambda contents: resized(_jpeg(contents, look) if kinds == {"JPEG"} else _png(contents, look), look, few)
+    scales = {RATIOS[_halvings(each, look)] for each in seen}
+    if len(scales) > 1:
+        return None
+    (scale,) = scales
+    few = all(-(-each.height // scale) * -(-each.width // scale) * look.channels <= FEW for each in seen)
+    if kinds == {"PNG"}:
+        return lambda contents: resized(_png(contents, look), look, few)
+    return lambda contents: resized(_jpeg(contents, look, scale), look, few)
 
 
 def _header(path: bytes) -> formats.Header | None:
@@ -44,12 +50,22 @@ def _header(path: bytes) -> formats.Header | None:
         return None
 
 
-def _jpeg(contents: Any, look: Look) -> Any:
+def _halvings(header: formats.Header, look: Look) -> int:
+    if not look.fast or header.kind != "JPEG":
+        return 0
+    with tf.device("CPU:0"):
+        return int(halvings(tf.constant([header.height, header.width]), tf.constant(look.size)))
+
+
+def _jpeg(contents: Any, look: Look, scale: int) -> Any:
     # TensorFlow prints a line where it is to find the size of another kind.
     with _only_if(tf.strings.substr(contents, 0, 1) == b"\xff"):
-        _, fits = jpeg_size(contents, look)
+        sides, fits = jpeg_size(contents, look)
+    if look.fast:
+        times = halvings(tf.cast(sides, tf.int32), tf.constant(look.size))
+        fits = tf.logical_and(fits, times == RATIOS.index(scale))
     with _only_if(fits):
-        return tf.io.decode_jpeg(contents, look.channels)
+        return tf.io.decode_jpeg(contents, look.channels, ratio=scale)
 
 
 def _png(contents: Any, look: Look) -> Any:
