@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,3 +163,20 @@ def test_what_a_function_refers_to_lives_as_long_as_its_dataset() -> None:
     made = feed()
     gc.collect()
     assert next(iter(made.train)).numpy().tolist() == (NUMBERS * 20).tolist()
+
+
+def test_records_are_parsed_by_straight_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for row in NUMBERS:
+            writer.write(row.tobytes())
+    asked = decisions(monkeypatch)
+    feed = tfinput.from_tfrecords(
+        tmp_path / "a.tfrecord",
+        parse=lambda record: tf.ensure_shape(tf.io.decode_raw(record, tf.float32), (3,)),
+        batch_size=2,
+        verbose=False,
+    )
+    assert asked
+    assert all(asked)
+    rows = np.concatenate([batch.numpy() for batch in feed.train.take(2)])
+    assert sorted(map(tuple, rows)) == sorted(map(tuple, NUMBERS))

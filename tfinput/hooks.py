@@ -20,11 +20,9 @@ from tfinput.errors import refusal
 from tfinput.guard import guarded
 from tfinput.options import Hook
 from tfinput.source import Loader, Source
-from tfinput.straight import mapped
+from tfinput.straight import converted, mapped
 
 do_not_convert = tf.autograph.experimental.do_not_convert
-# Of code that is neither converted by AutoGraph nor kept from it, as the user's is; this library's is kept from it.
-_OPEN = tf.__internal__.autograph.control_status_ctx()
 
 
 @dataclass(frozen=True)
@@ -130,12 +128,6 @@ class Loading:
             return self.trace(element, seed)
         except Exception as error:
             raise self.loader.explain(element, error) from error
-
-
-def converted(function: Hook) -> Hook:
-    """The user's function as AutoGraph has it, in the graph that calls it: a `tf.function` would be one more call for each example."""
-    made: Hook = tf.__internal__.autograph.tf_convert(function, _OPEN)
-    return made
 
 
 def loading(loader: Loader | None, seed: int, training: bool) -> list[Stage | Loading]:

@@ -12,9 +12,17 @@ from typing import Any
 import tensorflow as tf
 
 _do_not_convert = tf.autograph.experimental.do_not_convert
+# Of code that is neither converted by AutoGraph nor kept from it, as the user's is; this library's is kept from it.
+_OPEN = tf.__internal__.autograph.control_status_ctx()
 # What an executor that runs one operation after another cannot do, and Python code, which gains nothing from it. Operations that call
 # functions do so in other threads, and may wait for ever there: they are told by the functions in the library.
 _NOT = frozenset({"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", "PyFunc", "PyFuncStateless", "EagerPyFunc"})
+
+
+def converted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The user's function as AutoGraph has it, in the graph that calls it: a `tf.function` would be one more call for each example."""
+    made: Callable[..., Any] = tf.__internal__.autograph.tf_convert(function, _OPEN)
+    return made
 
 
 def mapped(dataset: Any, function: Callable[..., Any]) -> Any:

@@ -20,6 +20,7 @@ from tfinput.sources import records
 from tfinput.sources.arrayrecords import ArrayRecords
 from tfinput.sources.folders import shown
 from tfinput.sources.leaves import file_identity
+from tfinput.straight import converted
 
 WINDOW = 1 << 14
 WINDOW_BYTES = 64 << 20
@@ -221,8 +222,7 @@ def source(
     def load(row: Any, seed: Any) -> Any:
         del seed
         assert parse is not None
-        # In a graph a function of its own, so that AutoGraph converts the user's code and not this library's.
-        return parse(row[0]) if tf.executing_eagerly() else tf.function(parse)(row[0])
+        return parse(row[0]) if tf.executing_eagerly() else converted(parse)(row[0])
 
     def explain(row: Any, error: Exception) -> Exception:
         said = (str(error).strip().splitlines() or [""])[0]
