@@ -161,5 +161,11 @@ def test_folders_without_a_usual_kind_have_no_quick_way(tmp_path: Path) -> None:
     for name, data in (ODD | {"broken": b"\x89PNG\r\n\x1a\n", "empty": b""}).items():
         if name != "PNG":
             assert not found(name, {0: data})
+    paths = sorted(str(path).encode() for path in (tmp_path / "pure").rglob("*.jpg"))
+    for end, quick in {"JPEG": True, "jfif": True, "png": False}.items():
+        last = Path(paths[-1].decode()).with_suffix(f".{end}")
+        Path(paths[-1].decode()).rename(last)
+        assert (usual.decoder([*paths[:-1], str(last).encode()], usual.Look((7, 6))) is not None) == quick
+        last.rename(paths[-1].decode())
     gone = [str(tmp_path / "gone.png").encode()]
     assert usual.decoder(gone, usual.Look((7, 6))) is None

@@ -182,7 +182,8 @@ def on_examples(stages: Sequence[Stage | Loading], source: Source, keep: list[An
     count = indices.shape[0] or tf.cast(tf.shape(indices)[0], tf.int64)
     # All or nothing: past an error, the rest of the block must not pass for the block.
     slices = tf.data.Dataset.from_tensor_slices((batch, tuple(every)))
-    run = functools.reduce(_or_else, [_batched(made, count, source.uneven) for made in _made(slices, stages, source)])
+    blocks = [_batched(made, count, source.uneven) for made in _made(slices, stages, source)]
+    run = functools.reduce(lambda run, other: run.ignore_errors().concatenate(other), blocks)
     result = guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source.name}", keep)
     if any(part.shape.rank is None for part in tf.nest.flatten(result)):
         return tf.nest.map_structure(lambda part, like: tf.ensure_shape(part, [None, *like.shape]), result, _probe(stages, source))
@@ -209,12 +210,6 @@ def _made(slices: Any, stages: Sequence[Stage | Loading], source: Source) -> lis
         return mapped(mapped(slices, lambda row, drawn: (load(row, drawn[0]), drawn[1:])), rest)
 
     return [loaded(usually), loaded(stages[0].trace)]
-
-
-def _or_else(run: Any, other: Any) -> Any:
-    """The one element of a dataset or, where there is an error, that of another."""
-    once = tf.data.Dataset.from_tensors(0).map(do_not_convert(lambda _: run.get_single_element()))
-    return once.ignore_errors().concatenate(other)
 
 
 def _batched(run: Any, count: Any, uneven: str | None) -> Any:
