@@ -118,6 +118,16 @@ def test_a_function_for_another_device_is_left_to_tensorflow() -> None:
     assert not straight._straight(traced)
 
 
+def test_functions_with_variables_are_left_to_tensorflow_beside_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = tf.Variable(TABLE)
+    traced = tf.function(lambda row: row * variable).get_concrete_function(tf.TensorSpec((3,)))
+    plain = tf.function(lambda row: row * TABLE).get_concrete_function(tf.TensorSpec((3,)))
+    assert straight._straight(traced)
+    monkeypatch.setattr(straight, "_cpus_only", lambda: False)
+    assert not straight._straight(traced)
+    assert straight._straight(plain)
+
+
 def test_a_traced_function_is_traced_once_for_datasets_alike() -> None:
     calls = []
 

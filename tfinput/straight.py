@@ -56,6 +56,9 @@ def _straight(traced: Any) -> bool:
     definition = traced.graph.as_graph_def()
     if definition.library.function or not _plain(traced.structured_outputs):
         return False
+    # A variable may lie on another device, and then what reads it runs there: TensorFlow says where only as the function runs.
+    if any(each.dtype == tf.resource for each in traced.captured_inputs) and not _cpus_only():
+        return False
     return all(node.op not in _NOT and _on_cpu(node.device) for node in definition.node)
 
 
@@ -66,6 +69,10 @@ def _plain(outputs: Any) -> bool:
     if type(outputs) is tuple:
         return all(map(_plain, outputs))
     return isinstance(outputs, (tf.Tensor, tf.TensorSpec))
+
+
+def _cpus_only() -> bool:
+    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
 
 
 def _on_cpu(device: str) -> bool:
