@@ -1,9 +1,9 @@
 """Images from files: an epoch of batches against Keras' folder reader and a hand-written tf.data pipeline; later epochs from a cache.
 
 The files are made of smooth noise, or of scikit-learn's two photographs enlarged, as JPEGs of quality 90 where no other is named; a
-batch is 32 images of 224 x 224. The hand-written pipeline is what TensorFlow's guides end with: shuffled paths, a parallel map that
-decodes and resizes with AUTOTUNE, batch, prefetch. "Not resized" is the same pipeline with a part of 224 x 224 cut out instead, decoded at
-the scale that the case allows: what would be left of the time if resizing cost nothing.
+batch is 32 images of 224 x 224 (but the small ones are PNGs of 28 x 28, and stay so). The hand-written pipeline is what TensorFlow's guides
+end with: shuffled paths, a parallel map that decodes and resizes with AUTOTUNE, batch, prefetch. "Not resized" is the same pipeline with a
+part of 224 x 224 cut out instead, decoded at the scale that the case allows: what would be left of the time if resizing cost nothing.
 
 The lead-in is long because tfinput makes four batches side by side. They start together, and so they are done together, until they have
 drifted apart: timed from the fourth batch on, it pays for one or two batches that are only half done when the time ends. It does so in the
@@ -12,6 +12,7 @@ cases that are decoded fast, where a long lead-in takes minutes.
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ FAST = {"rows": 128, "width": 2000, "height": 1500, "steps": 12, "lead": 4, "opt
 CASES = {
     "500 x 375": {"rows": 1024, "width": 500, "height": 375, "steps": 96},
     "200 x 150": {"rows": 1024, "width": 200, "height": 150, "steps": 96},
+    "28 x 28": {"rows": 2048, "width": 28, "height": 28, "steps": 400, "small": True},
     "2000 x 1500": {"rows": 128, "width": 2000, "height": 1500, "steps": 8},
     "2000 x 1500, fast": FAST,
     "2000 x 1500, quality 75, fast": {**FAST, "quality": 75},
@@ -57,9 +59,18 @@ def written(case: dict[str, Any], folder: str) -> None:
     import tensorflow as tf
 
     for place, image in enumerate(pictures(case)):
-        path = Path(folder) / "ab"[place % 2] / f"{place}.jpg"
+        path = Path(folder) / "ab"[place % 2] / f"{place}.{'png' if small(case) else 'jpg'}"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(tf.io.encode_jpeg(image, quality=case.get("quality", 90)).numpy())
+        encoded = tf.io.encode_png(image) if small(case) else tf.io.encode_jpeg(image, quality=case.get("quality", 90))
+        path.write_bytes(encoded.numpy())
+
+
+def small(case: dict[str, Any]) -> bool:
+    return bool(case.get("small"))
+
+
+def target(case: dict[str, Any]) -> tuple[int, int]:
+    return (case["height"], case["width"]) if small(case) else SIZE
 
 
 def scale(case: dict[str, Any]) -> int:
@@ -68,10 +79,11 @@ def scale(case: dict[str, Any]) -> int:
     return max(each for each in (1, 2, 4, 8) if case["height"] >= SIZE[0] * each) if fast else 1
 
 
-def resized(contents: Any, ratio: int = 1) -> Any:
+def resized(contents: Any, ratio: int = 1, size: tuple[int, int] = SIZE) -> Any:
+    """The picture in a file: this operation decodes PNG too."""
     import tensorflow as tf
 
-    return tf.image.resize(tf.io.decode_jpeg(contents, channels=3, ratio=ratio), SIZE)
+    return tf.ensure_shape(tf.image.resize(tf.io.decode_jpeg(contents, channels=3, ratio=ratio), size), (*size, 3))
 
 
 def cut(case: dict[str, Any]) -> Callable[[Any], Any]:
@@ -84,7 +96,7 @@ def cut(case: dict[str, Any]) -> Callable[[Any], Any]:
 
 def listed(folder: str) -> tuple[list[str], list[int]]:
     """Paths and labels, in order."""
-    paths = sorted(str(path) for path in Path(folder).glob("[ab]/*.jpg"))
+    paths = sorted(str(path) for path in Path(folder).glob("[ab]/*"))
     return paths, [int(Path(path).parent.name == "b") for path in paths]
 
 
@@ -94,7 +106,7 @@ def by_hand(folder: str, decoded: Callable[[Any], Any] = resized) -> Any:
     paths, labels = listed(folder)
 
     def load(path: Any, label: Any) -> Any:
-        return tf.ensure_shape(decoded(tf.io.read_file(path)), (*SIZE, 3)), label
+        return decoded(tf.io.read_file(path)), label
 
     dataset = tf.data.Dataset.from_tensor_slices((paths, labels)).shuffle(len(paths))
     return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE).repeat()
@@ -110,9 +122,10 @@ def pipelines(case: dict[str, Any], folder: str, aside: str) -> dict[str, Any]:
     options = dict(case.get("options", {}))
     if "cache" in options:
         options["cache"] = aside
-    feed = tfinput.from_images(folder, image_size=SIZE, batch_size=BATCH, verbose=False, **options)
-    by_keras = keras.utils.image_dataset_from_directory(folder, image_size=SIZE, batch_size=BATCH, verbose=False).repeat()
-    datasets = {"tfinput": feed.train, "keras": by_keras, "by_hand": by_hand(folder)}
+    asked: dict[str, Any] = {"image_size": target(case), "batch_size": BATCH, "verbose": False}
+    feed = tfinput.from_images(folder, **asked, **options)
+    by_keras = keras.utils.image_dataset_from_directory(folder, **asked).repeat()
+    datasets = {"tfinput": feed.train, "keras": by_keras, "by_hand": by_hand(folder, functools.partial(resized, size=target(case)))}
     if "cache" not in options and case["height"] >= SIZE[0]:
         datasets["unresized"] = by_hand(folder, cut(case))
     return datasets

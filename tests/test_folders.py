@@ -326,7 +326,8 @@ def test_many_files_take_little_memory(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <posix.ScandirIterator:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:unclosed scandir iterator:ResourceWarning")
 def test_listing_many_files_can_be_interrupted_at_any_moment(tmp_path: Path) -> None:
-    def endlessly() -> None:
+    def interrupted(after: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, after)
         while True:
             listed(tmp_path, classes=True, follow_links=True)
 
@@ -337,9 +338,8 @@ def test_listing_many_files_can_be_interrupted_at_any_moment(tmp_path: Path) -> 
     gc.disable()  # Python ignores what is raised in what it calls as a collection begins.
     try:
         for moment in range(1, 21):
-            signal.setitimer(signal.ITIMER_REAL, 0.004 * moment)
             with pytest.raises(KeyboardInterrupt):
-                endlessly()
+                interrupted(0.004 * moment)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
