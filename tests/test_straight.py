@@ -142,6 +142,7 @@ def test_a_traced_function_is_traced_once_for_datasets_alike() -> None:
     assert (len(list(first)), len(list(second))) == (4, 2)
 
 
+@pytest.mark.filterwarnings("ignore:.*arbitrary keyword arguments is deprecated:DeprecationWarning")  # AutoGraph's own, with Python 3.13.
 def test_users_functions_are_converted_by_autograph_and_straight_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = decisions(monkeypatch)
 
