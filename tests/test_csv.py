@@ -42,7 +42,7 @@ def rows_of(paths: Path | Sequence[Path], delimiter: str = ",", fill: Any = None
 
 def columns_of(rows: tabular.Rows) -> dict[str, Any]:
     """All columns, read piece by piece as a stream reads them, all pieces laid end to end."""
-    examples = [rows.examples(rows.arrays(piece, rows.table(piece))) for piece in range(len(rows.pieces.counts))]
+    examples = [rows.examples(rows.arrays(piece, *rows.tables(piece))) for piece in range(len(rows.pieces.counts))]
     return {name: np.concatenate([np.asarray(each[name]) for each in examples]) for name in examples[0]}
 
 
@@ -315,7 +315,7 @@ def test_real_tables_come_bit_for_bit_as_a_matrix(tmp_path: Path, load: Any) -> 
     found = load(as_frame=True)
     found.frame.to_csv(tmp_path / "x.csv", index=False)
     whole, streamed = (
-        np.concatenate([rows.arrays(piece, rows.table(piece))[0] for piece in range(len(rows.pieces.counts))])
+        np.concatenate([rows.arrays(piece, *rows.tables(piece))[0] for piece in range(len(rows.pieces.counts))])
         for rows in (rows_of(tmp_path / "x.csv", label="target", as_matrix=True, keep=keep) for keep in (True, False))
     )
     assert whole.dtype == np.float64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import gc
 import itertools
 import os
 import re
@@ -371,7 +372,7 @@ def checked(path: Path) -> tuple[bytes, list[Any]]:
     columns = {"i": np.arange(12), "t": [f"r{each}" for each in range(12)], "f": np.arange(12) / 7}
     written(path, columns, write_page_checksum=True, row_group_size=6)
     rows = rows_of(path)
-    return path.read_bytes(), [each for piece in range(len(rows.pieces.counts)) for each in rows.arrays(piece, rows.table(piece))]
+    return path.read_bytes(), [each for piece in range(len(rows.pieces.counts)) for each in rows.arrays(piece, *rows.tables(piece))]
 
 
 def test_a_cut_file_is_refused_at_every_length(tmp_path: Path) -> None:
@@ -380,7 +381,7 @@ def test_a_cut_file_is_refused_at_every_length(tmp_path: Path) -> None:
     for size in range(0, len(whole), 7):
         path.write_bytes(whole[:size])
         with pytest.raises(FileError, match=f"^tfinput: {path}: expected a sound Parquet file, got "):
-            rows_of(path).table(0)
+            list(rows_of(path).tables(0))
 
 
 def test_no_flipped_bit_in_pages_with_checksums_changes_a_value(tmp_path: Path) -> None:
@@ -394,7 +395,7 @@ def test_no_flipped_bit_in_pages_with_checksums_changes_a_value(tmp_path: Path) 
         path.write_bytes(flipped)
         try:
             rows = rows_of(path)
-            got = [each for piece in range(len(rows.pieces.counts)) for each in rows.arrays(piece, rows.table(piece))]
+            got = [each for piece in range(len(rows.pieces.counts)) for each in rows.arrays(piece, *rows.tables(piece))]
         except FileError:
             refused += 1
             continue
@@ -414,7 +415,7 @@ def test_no_flipped_bit_in_the_footer_loses_rows_silently(tmp_path: Path) -> Non
             path.write_bytes(flipped)
             try:
                 rows = rows_of(path)
-                got = [each for piece in range(len(rows.pieces.counts)) for each in rows.arrays(piece, rows.table(piece))]
+                got = [each for piece in range(len(rows.pieces.counts)) for each in rows.arrays(piece, *rows.tables(piece))]
             except (FileError, TypeError):
                 refused += 1
                 continue
@@ -451,3 +452,87 @@ def test_small_row_groups_are_read_together(tmp_path: Path, monkeypatch: pytest.
     assert set(counts[:-1]) == {counts[0]}
     assert 10 < counts[0] < 100
     assert columns_of(rows_of(path))["i"].tolist() == list(range(1000))
+
+
+def pieces_of(path: Path, rows: int) -> list[pa.Table]:
+    table = rows_of(path).pieces
+    return list(table.tables(0, list(table.fields), rows))
+
+
+def test_a_piece_comes_in_tables_of_any_size(tmp_path: Path) -> None:
+    """Also where Arrow hands over fewer rows than were asked for: categories end where their dictionaries do."""
+    size = 23
+    text = [f"t{each}" for each in range(size)]
+    columns = {"i": np.arange(size), "t": text, "c": pa.array([f"c{each % 5}" for each in range(size)]).dictionary_encode()}
+    path = written(tmp_path / "x.parquet", columns, row_group_size=4)
+    short = [batch.num_rows for batch in pq.ParquetFile(path).iter_batches(3)]
+    assert min(short[:-1]) < 3
+    for rows in range(1, size + 3):
+        tables = pieces_of(path, rows)
+        assert [table.num_rows for table in tables] == [rows] * (size // rows) + [size % rows] * (size % rows > 0)
+        whole = pa.concat_tables(tables, promote_options="default").to_pydict()
+        assert whole == {"i": list(range(size)), "t": text, "c": [f"c{each % 5}" for each in range(size)]}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chunks_of_a_piece_may_be_asked_for_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Training and validation read the same piece side by side; an epoch that is entered later begins within one."""
+    monkeypatch.setattr(tabular, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(tabular, "LEAST_ROWS", 3)
+    path = written(tmp_path / "x.parquet", {"i": np.arange(40)}, row_group_size=20)
+    rows = rows_of(path)
+    chunks = tablestreams.Chunks(rows)
+    random = np.random.default_rng(seed)
+    readers = [0, 0, 5]
+    while min(readers) < 14:
+        reader = random.choice([each for each, place in enumerate(readers) if place < 14])
+        place = readers[reader]
+        assert chunks.load(np.int64(0), np.int64(place))[0].tolist() == list(range(40))[3 * place : 3 * place + 3]
+        readers[reader] += 1
+
+
+def test_a_large_row_group_is_not_decoded_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tabular, "CHUNK_BYTES", 1 << 18)
+    random = np.random.default_rng(0)
+    columns = {f"c{each}": random.normal(size=400_000) for each in range(20)}
+    rows = rows_of(written(tmp_path / "x.parquet", columns, data_page_size=1 << 14, use_dictionary=False))
+    assert rows.pieces.counts == [400_000]
+    chunks = tablestreams.Chunks(rows)
+    before, taken = pa.total_allocated_bytes(), []
+    for place in range(int(chunks.numbers[0])):
+        chunks.load(0, place)
+        taken.append(pa.total_allocated_bytes() - before)
+    assert len(taken) > 200
+    assert max(taken) < 400_000 * 20 * 8 / 4
+
+
+def test_a_file_that_changes_within_a_row_group_is_told_at_the_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tabular, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(tabular, "LEAST_ROWS", 3)
+    path = written(tmp_path / "x.parquet", {"i": np.arange(200)})
+    chunks = tablestreams.Chunks(rows_of(path))
+    assert chunks.load(0, 0)[0].tolist() == [0, 1, 2]
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(FileError, match=r"expected the file as it was, \d+ bytes, got \d+ bytes, written later"):
+        [chunks.load(0, place) for place in range(1, 67)]
+
+
+def test_no_file_stays_open_once_the_chunks_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tabular, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(tabular, "LEAST_ROWS", 3)
+    path = written(tmp_path / "x.parquet", {"i": np.arange(200)})
+
+    def opened() -> int:
+        return sum(os.path.realpath(f"/proc/self/fd/{each}") == str(path) for each in os.listdir("/proc/self/fd"))
+
+    chunks = tablestreams.Chunks(rows_of(path))
+    for place in range(66):
+        chunks.load(0, place)
+    assert opened() == 1
+    chunks.load(0, 66)
+    assert opened() == 0
+    chunks.load(0, 0)
+    assert opened() == 1
+    del chunks
+    gc.collect()
+    assert opened() == 0

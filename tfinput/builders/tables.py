@@ -180,8 +180,8 @@ def from_parquet(
         columns: which columns are inputs, in this order; None takes all others.
         as_matrix: True makes one vector of the inputs, which must all be numbers, of a dtype that holds all their values.
         fill: what stands for missing values: one value, or a dict by column. Without it they are errors.
-        in_memory: True reads all rows at once, False row groups one after another while training. None reads at once what
-            takes at most a quarter of the free memory.
+        in_memory: True reads all rows at once, False row groups one after another while training, large ones in parts. None reads
+            at once what takes at most a quarter of the free memory.
         follow_links: follow links to folders, and to files outside of the folder.
         verbose: print how much was found.
         {common options}

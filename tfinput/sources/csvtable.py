@@ -96,6 +96,11 @@ class CsvTable:
                 made[name] = pc.if_else(pc.equal(made[name], ""), None, made[name])
         return pa.table(made)
 
+    def tables(self, piece: int, names: Sequence[str], rows: int) -> Iterator[Any]:
+        """The same in tables of so many rows, but for the last one."""
+        table = self.table(piece, names)
+        return (table.slice(start, rows) for start in range(0, table.num_rows, rows))
+
     def where(self, piece: int, row: int) -> str:
         """The file and line in which a record begins."""
         return self.pieces[piece].text().where(row)

@@ -14,6 +14,10 @@ from tfinput.sources.columns import Field, field
 from tfinput.sources.csvfiles import state_of, unchanged
 
 PIECE = 8 << 20
+# Bytes read ahead in each column where a piece is decoded bit by bit.
+BUFFER = 1 << 18
+# So many tables are decoded together: of hundreds of columns, to decode a few rows at a time takes twice as long.
+TABLES = 8
 BROKEN = "Copy or write it again."
 
 
@@ -31,6 +35,15 @@ class ParquetFile:
         unchanged(self.path, self.state)
         with _opened(self.path, self.metadata) as file:
             return _sound(self.path, lambda: file.read_row_groups(list(groups), columns=list(names)))
+
+    def batches(self, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[Any]:
+        """The same as record batches of at most so many rows, decoded one after another: a row group may be larger than memory."""
+        unchanged(self.path, self.state)
+        with _opened(self.path, self.metadata, BUFFER) as file:
+            found = file.iter_batches(rows, list(groups), list(names))
+            while (batch := _sound(self.path, lambda: next(found, None))) is not None:
+                unchanged(self.path, self.state)
+                yield batch
 
 
 @dataclass(frozen=True)
@@ -63,10 +76,29 @@ class ParquetTable:
         """Some columns of a piece."""
         found = self.pieces[piece]
         table = found.file.read(found.groups, names)
-        got = {name: table.schema.field(name).type for name in names if name in table.column_names}
-        if table.num_rows != found.rows or got != {name: found.file.schema.field(name).type for name in names}:
-            raise refusal(found.file.path, f"{found.rows} rows of {short(list(names))}", f"{table.num_rows} of {got}", BROKEN, FileError)
+        _as_promised(found, names, table.schema, table.num_rows)
         return table
+
+    def tables(self, piece: int, names: Sequence[str], rows: int) -> Iterator[Any]:
+        """The same in tables of so many rows, but for the last one."""
+        import pyarrow as pa
+
+        found = self.pieces[piece]
+        schema, done, kept = None, 0, None
+        for batch in found.file.batches(found.groups, names, TABLES * rows):
+            done += batch.num_rows
+            if batch.schema != schema or done > found.rows:
+                schema = batch.schema
+                _as_promised(found, names, schema, max(done, found.rows))
+            # Arrow ends a batch early where one of the columns has a chunk that ends.
+            kept = pa.Table.from_batches([*(kept.to_batches() if kept else ()), batch])
+            while kept.num_rows >= rows:
+                yield kept.slice(0, rows)
+                kept = kept.slice(rows)
+        if done < found.rows:
+            _as_promised(found, names, schema or found.file.schema, done)
+        if kept:
+            yield kept
 
     @property
     def nbytes(self) -> int:
@@ -92,14 +124,14 @@ def parquet_file(path: str) -> ParquetFile:
 
 
 @contextlib.contextmanager
-def _opened(path: str, metadata: Any = None) -> Iterator[Any]:
+def _opened(path: str, metadata: Any = None, buffer: int = 0) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     with contextlib.ExitStack() as stack:
         # Arrow takes no names that are not Unicode.
         source = path if path.isprintable() else stack.enter_context(open(path, "rb"))
-        opened = _sound(path, lambda: pq.ParquetFile(source, metadata=metadata, page_checksum_verification=True))
-        yield stack.enter_context(opened)
+        how = {"metadata": metadata, "buffer_size": buffer, "pre_buffer": not buffer, "page_checksum_verification": True}
+        yield stack.enter_context(_sound(path, lambda: pq.ParquetFile(source, **how)))
 
 
 def _sound(path: str, read: Callable[[], Any]) -> Any:
@@ -113,6 +145,14 @@ def _sound(path: str, read: Callable[[], Any]) -> Any:
             raise
         got = f"{short(str(error), 160)} ({os.path.getsize(path)} bytes)" if os.path.exists(path) else "no file there"
         raise refusal(path, "a sound Parquet file", got, BROKEN, FileError) from error
+
+
+def _as_promised(piece: Piece, names: Sequence[str], schema: Any, rows: int) -> None:
+    """Refuse a piece that is not what the footer says."""
+    types = {name: piece.file.schema.field(name).type for name in names}
+    got = {name: schema.field(name).type for name in names if name in schema.names}
+    if rows != piece.rows or got != types:
+        raise refusal(piece.file.path, f"{piece.rows} rows of {short(list(names))}", f"{rows} of {got}", BROKEN, FileError)
 
 
 def _field(file: ParquetFile, name: str, fill: Any) -> Field:

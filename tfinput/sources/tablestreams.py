@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ OPEN = 2
 
 
 class Chunks:
-    """Pieces in chunks; a piece that holds many is decoded once for all of them."""
+    """Pieces in chunks; one that holds many is decoded chunk by chunk."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
@@ -32,27 +34,30 @@ class Chunks:
         self.several = bool(counts.max() > 2 * rows.step)
         self.size = rows.step if self.several else int(counts.max())
         self.numbers = -(-counts // self.size)
-        self._open: dict[int, Any] = {}
+        # By piece and the place of the chunk that comes next.
+        self._open: dict[tuple[int, int], Iterator[Any]] = {}
         self._lock = threading.Lock()
 
     def load(self, piece: Any, place: Any) -> list[Array]:
         """The rows of one chunk of a piece."""
-        if not self.several:
-            return self.rows.arrays(int(piece), self.rows.table(int(piece)))
+        piece, place = int(piece), int(place)
         with self._lock:
-            table = self._open.pop(int(piece), None)
-            table = self.rows.table(int(piece)) if table is None else table
+            tables = self._open.pop((piece, place), None)
+            if tables is None:
+                tables = itertools.islice(self.rows.tables(piece, self.size), place, None)
+            table = next(tables)
             if place + 1 < self.numbers[piece]:
-                self._open[int(piece)] = table
+                self._open[piece, place + 1] = tables
                 while len(self._open) > OPEN:
                     self._open.pop(next(iter(self._open)))
-        return self.rows.arrays(int(piece), table, int(place) * self.size, self.size)
+        return self.rows.arrays(piece, table, place * self.size)
 
 
 def streamed(rows: Rows) -> Source:
     """All rows, read a piece at a time while training."""
     for piece in progress(rows.pieces.suspects, rows):
-        rows.arrays(piece, rows.table(piece))
+        for place, table in enumerate(rows.tables(piece)):
+            rows.arrays(piece, table, place * rows.step)
     chunks = Chunks(rows)
     load = chunks.load
 

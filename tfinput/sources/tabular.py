@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,6 +49,9 @@ class Pieces(Protocol):
 
     def table(self, piece: int, names: Sequence[str]) -> Any:
         """Some columns of a piece as an Arrow table."""
+
+    def tables(self, piece: int, names: Sequence[str], rows: int) -> Iterator[Any]:
+        """The same in tables of so many rows, but for the last one, made one after another where that takes less memory."""
 
     def where(self, piece: int, row: int) -> str:
         """What a message calls a row of a piece."""
@@ -93,13 +97,12 @@ class Rows:
         """Rows to turn into arrays at a time: so few that they stay in the processor's cache."""
         return max(LEAST_ROWS, CHUNK_BYTES // max(self.row_bytes, 1))
 
-    def table(self, piece: int) -> Any:
-        """All columns of a piece."""
-        return self.pieces.table(piece, self.chosen.names)
+    def tables(self, piece: int, rows: int | None = None) -> Iterator[Any]:
+        """All columns of a piece, in tables of so many rows (`step`), but for the last one."""
+        return self.pieces.tables(piece, self.chosen.names, rows or self.step)
 
     def fill(self, stores: Sequence[Array], piece: int, table: Any, start: int) -> None:
-        """Write the rows of a piece from one on, as many as there is room for, where they are stored."""
-        table = table.slice(start, len(stores[0]))
+        """Write rows of a piece where they are stored; the first of them is row `start`."""
 
         def where(row: int) -> str:
             return self.pieces.where(piece, start + row)
@@ -111,10 +114,9 @@ class Rows:
                     raise _inexact(name, found, store.dtype, where)
                 (whole[:, place] if store.wide else whole)[...] = found
 
-    def arrays(self, piece: int, table: Any, start: int = 0, count: int | None = None) -> list[Array]:
-        """Some rows of a piece, as they are stored."""
-        left = table.num_rows - start
-        made = [_empty((min(left, count or left), *store.shape), store.dtype) for store in self.stores]
+    def arrays(self, piece: int, table: Any, start: int = 0) -> list[Array]:
+        """Rows of a piece, from row `start` on, as they are stored."""
+        made = [_empty((table.num_rows, *store.shape), store.dtype) for store in self.stores]
         self.fill(made, piece, table, start)
         return made
 
@@ -200,19 +202,20 @@ def in_memory(rows: Rows) -> Source:
     """All rows, read at once."""
     size = sum(rows.pieces.counts)
     wholes = [_empty((size, *store.shape), store.dtype) for store in rows.stores]
-    at = 0
+    at, running = 0, deque[Future[None]]()
     with ThreadPoolExecutor(COPIERS) as copiers:
         for piece, count in enumerate(progress(rows.pieces.counts, rows)):
-            table = rows.table(piece)
-            here = [whole[at : at + count] for whole in wholes]
-
-            def fill(start: int, piece: int = piece, table: Any = table, here: list[Array] = here) -> None:
-                rows.fill([part[start : start + rows.step] for part in here], piece, table, start)
-
-            # In the order of the rows, so that the first that is refused is the one that is told.
-            for _ in copiers.map(fill, range(0, count, rows.step)):
-                pass
+            start = 0
+            for table in rows.tables(piece):
+                here = slice(at + start, at + start + table.num_rows)
+                running.append(copiers.submit(rows.fill, [whole[here] for whole in wholes], piece, table, start))
+                start += table.num_rows
+                # In the order of the rows, so that the first that is refused is the one that is told.
+                while len(running) > COPIERS:
+                    running.popleft().result()
             at += count
+        for each in running:
+            each.result()
     flat = tuple(_leaf(store, whole) for store, whole in zip(rows.stores, wholes, strict=True))
     stored = arrays.of_leaves(flat, rows.pieces.name)
     return dataclasses.replace(
