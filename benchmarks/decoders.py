@@ -70,7 +70,7 @@ def by_others(case: dict[str, Any], folder: str) -> Callable[[], float]:
 
     reader = batch_reader(case)
     paths, labels = images.listed(folder)
-    lead, steps = case.get("lead", images.LEAD_IN), case["steps"]
+    lead, steps = images.LEAD_IN, case["steps"]
 
     def load(paths: Any, labels: Any) -> Any:
         return tf.ensure_shape(tf.numpy_function(reader, [paths], tf.float32), (None, *images.SIZE, 3)), labels

@@ -27,6 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
     "2000 x 1500, quality 75": {"rows": PICTURES, "width": 2000, "height": 1500, "quality": 75},
     "china.jpg enlarged, quality 90": {"rows": PICTURES, "width": 2000, "height": 1500, "photographs": ["china.jpg"]},
     "flower.jpg enlarged, quality 90": {"rows": PICTURES, "width": 2000, "height": 1500, "photographs": ["flower.jpg"]},
+    "flower.jpg enlarged, quality 75": {"rows": PICTURES, "width": 2000, "height": 1500, "photographs": ["flower.jpg"], "quality": 75},
 }
 
 
