@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import itertools
+import lzma
 import os
 import re
 from collections.abc import Sequence
@@ -383,6 +385,10 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         r"x.csv line 3, column 'b': expected text in UTF-8, got b'\xe9'. Save the file as UTF-8.",
     ),
     "Latin-1 names": ("a,é\n1,x\n".encode("latin-1"), {}, r"x.csv line 1: expected text in UTF-8, got b'\xe9'. Save the file as UTF-8."),
+    "zip": (b"PK\3\4\x14", {}, "x.csv: expected text in UTF-8, got a zip archive (as Excel files are, too). Unpack it, or save the table"),
+    "Parquet": (b"PAR1\x15", {}, "x.csv: expected text in UTF-8, got a Parquet file. Use tfinput.from_parquet."),
+    "bzip2": (bz2.compress(b"a,b\n1,2\n"), {}, "x.csv: expected text in UTF-8, got a compressed file. Unpack it, or pack it with gzip."),
+    "xz": (lzma.compress(b"a,b\n1,2\n"), {}, "x.csv: expected text in UTF-8, got a compressed file. Unpack it, or pack it with gzip."),
     "binary": (b"a\0b\n1\n", {}, "x.csv: expected a CSV file, got a binary file. Check the path."),
     "short record": (
         'a,b\n1,"x\ny"\n\n3\n4,5\n',

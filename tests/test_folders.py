@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from pictures import encoded, noise, number, numbers, written
@@ -180,6 +181,7 @@ def test_a_root_that_is_a_link_is_a_folder(tmp_path: Path) -> None:
 
 WRONG: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "missing": ("nothing", {}, FileNotFoundError, r"images \S+nothing: expected a folder, got nothing there\. Check the path\."),
+    "a pattern": ("a/*.png", {}, FileNotFoundError, r"images \S+png: expected a folder, got nothing there\. Pass the paths .*glob\.glob"),
     "a file": ("a/1.png", {}, OSError, r"images \S+1\.png: expected a folder, got a file\."),
     "empty": ("empty", {}, ValueError, r"\S+empty: expected a folder for each class, got no folders in it\. Put the images of each class"),
     "empty, no labels": (
@@ -346,3 +348,14 @@ def test_listing_many_files_can_be_interrupted_at_any_moment(tmp_path: Path) -> 
         gc.enable()
     assert len(os.listdir("/dev/fd")) == opened
     assert len(listed(tmp_path, classes=True, follow_links=True).paths) == whole == 200_000
+
+
+@pytest.mark.parametrize(
+    "builder", [tfinput.from_images, tfinput.from_csv, tfinput.from_parquet, tfinput.from_tfrecords, tfinput.from_text]
+)
+def test_tables_and_addresses_are_no_paths(builder: Any) -> None:
+    table = pd.DataFrame({"path": ["a.png"], "label": [1]})
+    with pytest.raises(TypeError, match=r"expected paths, got a table of \['path', 'label'\]\. Pass its column of paths; a table"):
+        builder(table)
+    with pytest.raises(FileNotFoundError, match=r"Only local files are read: download it, for example with keras\.utils\.get"):
+        builder("https://example.com/a.csv")

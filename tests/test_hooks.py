@@ -120,6 +120,26 @@ def test_a_hook_that_cannot_work_is_refused_at_the_call(hook: Any, message: str)
     assert depth < 8, "TensorFlow's tracing is not in the traceback"
 
 
+@pytest.mark.parametrize("option", ["preprocess", "augment", "batch_preprocess", "batch_augment"])
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda x, y: None, r"got None\. End it with: return x, y\."),
+        (lambda x, y: (), r"got \(\)\. End it with: return x, y\."),
+        (lambda x, y: {}, r"got {}\. End it with: return x, y\."),
+        (lambda x, y: (x, None), r"got None in \('tensor', None\)\. Leave it out, or return a tensor\."),
+        (lambda x, y: ({"a": x, "b": None}, y), r"got None in \({'a': 'tensor', 'b': None}, 'tensor'\)\."),
+        (lambda x, y: {"x", "y"}, r"got set {.*}\. Return tensors, in tuples or dicts, such as \(x, y\)\."),
+        (lambda x, y: (part for part in (x, y)), r"got generator .*\. Return tensors, in tuples"),
+        (lambda x, y: (object(), y), r"got object .*\. Return tensors"),
+        (lambda x, y: tf.data.Dataset.from_tensors(x), r"got \S*Dataset .*\. Return tensors"),
+    ],
+)
+def test_a_hook_that_returns_no_tensors_is_refused_at_the_call(option: str, result: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=rf"^tfinput: {option}: expected tensors from it, {message}"):
+        tfinput.from_arrays(np.arange(10), np.arange(10), batch_size=5, **{option: result})
+
+
 def test_hooks_may_change_structure_dtype_and_shape() -> None:
     feed = tfinput.from_arrays(
         np.arange(6.0),

@@ -688,6 +688,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "label_mode": ({"label_mode": "onehot"}, "label_mode: expected one of 'int', 'categorical', 'binary', None, got 'onehot'."),
     "both": ({"crop_to_aspect_ratio": True, "pad_to_aspect_ratio": True}, "crop_to_aspect_ratio and pad_to_aspect_ratio: expected one"),
     "three sides": ({"image_size": (1, 2, 3)}, r"image_size: expected \(height, width\) or one number, got \(1, 2, 3\)\."),
+    "sides as text": ({"image_size": "8x8"}, r"image_size: expected \(height, width\) or one number, got '8x8'\. Pass for example"),
     "no side": ({"image_size": 0}, "image_size: expected"),
     "crop": ({"random_crop": 0.5}, "random_crop: expected True or a dict with scale and ratio, got 0.5."),
     "crop's name": ({"random_crop": {"area": (0, 1)}}, "random_crop: expected one of 'scale', 'ratio', got 'area'."),

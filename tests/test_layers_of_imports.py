@@ -64,7 +64,7 @@ ROWS = [
     ["sources.csvfiles", "sources.columns", "sources.roles"],
     ["sources.csvscan"],
     ["sources.hdf5", "sources.mapped"],
-    ["sources.memory", "sources.folders", "sources.formats", "sources.branches", "sources.wav", "sources.elements"],
+    ["sources.memory", "sources.folders", "sources.formats", "sources.branches", "sources.wav", "sources.elements", "sources.examples"],
     ["sources.values"],
     ["sources.__init__"],
     ["timesplits"],
@@ -72,7 +72,7 @@ ROWS = [
     ["order", "labels"],
     ["quotas"],
     ["seeds", "steps"],
-    ["guard", "straight"],
+    ["guard", "returned", "straight"],
     ["errors", "callback", "interrupts"],
     ["garbage"],
 ]

@@ -429,6 +429,9 @@ def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(FileError, match=rf"^tfinput: {path}: expected a sound Parquet file, got .* \({len(content)} bytes\)\. Copy or"):
             tfinput.from_parquet(path, verbose=False)
+    path.write_bytes(b"a,b\n1,2\n" * 10)
+    with pytest.raises(FileError, match=r"Copy or write it again\. For CSV, use tfinput\.from_csv\."):
+        tfinput.from_parquet(path, verbose=False)
     with pytest.raises(FileNotFoundError, match="got no such file"):
         tfinput.from_parquet(tmp_path / "none", verbose=False)
 

@@ -329,6 +329,12 @@ MESSY = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 3])
             "train set: expected at least one example, got none left by the splits. Make the splits smaller.",
         ),
         (
+            {"validation_split": 3, "stratify": "y"},
+            TypeError,
+            "stratify: expected True, or one class per example, got 'y'. "
+            "Pass True to take the labels, or an array with one class per example.",
+        ),
+        (
             {"validation_split": 3, "stratify": MESSY},
             ValueError,
             "validation_split with stratify: expected at least 2 examples of each class, got 1 of the class of example 9 to draw from. "

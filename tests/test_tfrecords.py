@@ -390,6 +390,42 @@ def test_a_record_without_a_feature_is_named_also_inside_fit(tmp_path: Path) -> 
         model.fit(**feed.fit_args(), verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("feature", "said"),
+    [
+        ({"z": tf.io.FixedLenFeature([], tf.int64)}, r"got Feature: z .*is required but could not be found\. Correct features"),
+        ({"x": tf.io.FixedLenFeature([], tf.float32)}, r"got Key: x.*Data types don't match.* It has \['x: 1 int64'"),
+        ({"x": tf.io.FixedLenFeature([2], tf.int64)}, r"got Key: x.*Values size: 1 but output shape: \[2\]"),
+    ],
+)
+def test_features_that_are_not_there_are_told_at_the_call(tmp_path: Path, feature: dict[str, Any], said: str) -> None:
+    """With what the first record holds."""
+    path = write(tmp_path / "a.tfrecord", [example(number) for number in range(3)])
+    with pytest.raises(
+        FileError, match=rf"^tfinput: {re.escape(str(path))}, record 0: expected an Example with the features asked for, {said}"
+    ):
+        tfinput.from_tfrecords(path, features=feature, verbose=False)
+
+
+def test_a_damaged_first_record_is_told_where_it_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tfrecord", [example(number) for number in range(3)])
+    data = bytearray(path.read_bytes())
+    data[14] ^= 1
+    path.write_bytes(data)
+    feed = feed_of(path)
+    with pytest.raises(tf.errors.OpError, match=r"record 0: expected a sound record"):
+        list(feed.examples())
+
+
+@pytest.mark.parametrize("result", [None, (), {}])
+def test_a_parse_that_returns_nothing_is_refused(tmp_path: Path, result: Any) -> None:
+    path = write(tmp_path / "a.tfrecord", [b"1"])
+    with pytest.raises(
+        TypeError, match=rf"^tfinput: parse: expected tensors from it, got {re.escape(repr(result))}\. End it with: return x, y\."
+    ):
+        tfinput.from_tfrecords(path, parse=lambda record: result, verbose=False)
+
+
 def test_a_parse_that_fails_is_named_with_its_record(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tfrecord", [b"1", b"2", b"three", b"4"])
     feed = tfinput.from_tfrecords(path, parse=lambda record: tf.strings.to_number(record), batch_size=2, verbose=False)

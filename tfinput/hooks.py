@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfinput import layers, seeds
+from tfinput import layers, returned, seeds
 from tfinput.errors import refusal
 from tfinput.guard import guarded
 from tfinput.options import Hook
@@ -64,7 +64,8 @@ class Stage:
         """The same in a graph; an error while tracing is told as the user's."""
         try:
             self._bind(element)
-            return self.run(element, seed, None if layers.is_layer(self.function) else converted(self.function))
+            result = self.run(element, seed, None if layers.is_layer(self.function) else converted(self.function))
+            return returned.tensors(self.name, result, ", ".join(_parts(element)))
         except Exception as error:
             if str(error).startswith("tfinput:"):
                 raise
@@ -74,15 +75,15 @@ class Stage:
         """Refuse a function that cannot take what an element holds."""
         if layers.is_layer(self.function):
             return
-        parts = len(element) if isinstance(element, tuple) else 1
+        parts = _parts(element)
         try:
             signature = inspect.signature(self.function)
         except (TypeError, ValueError):
             return
         try:
-            signature.bind(*[None] * parts, **({"seed": None} if self.random and self.takes_seed else {}))
+            signature.bind(*parts, **({"seed": None} if self.random and self.takes_seed else {}))
         except TypeError:
-            holds = ["x", "y", "sample_weight"][:parts] + ["seed"] * (self.random and self.takes_seed)
+            holds = parts + ["seed"] * (self.random and self.takes_seed)
             fix = f"Write it as def {self.name}({', '.join(holds)})."
             raise refusal(self.name, f"a function of ({', '.join(holds)})", f"one of {signature}", fix, TypeError) from None
 
@@ -101,6 +102,11 @@ class Stage:
         named = said if said.startswith(type(error).__name__) else f"{type(error).__name__}: {said}"
         fix = "It runs as a TensorFlow graph: use tf functions, or wrap NumPy code in tf.numpy_function."
         return refusal(self.name, f"a function that takes {spec}", named, fix)
+
+
+def _parts(element: Any) -> list[str]:
+    """What the parts of an element are called."""
+    return ["x", "y", "sample_weight"][: len(element) if isinstance(element, tuple) else 1]
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfinput.builders import arrays, audio, images, records, tables, text
 from tfinput.errors import MissingFileError, refusal
 from tfinput.feed import Feed
 from tfinput.sources import folders, formats, wav
+from tfinput.sources.examples import features_of
 from tfinput.sources.folders import head_of, shown, suffix
 from tfinput.sources.shards import Shards
 
@@ -145,20 +145,5 @@ def _tfrecords(path: bytes) -> tuple[Feed, list[str]]:
     index = Shards.opened([path], skip=True).indexes[0]
     lines = [f"{name}: TFRecord, {feed.train_size} records of {index.nbytes} bytes in all, {index.compression or 'not compressed'}"]
     first = next(iter(feed.examples()))[0].numpy()
-    return feed, lines + _features(first)
-
-
-def _features(record: bytes) -> list[str]:
-    """The features of a serialized `tf.train.Example`, if that is what it is."""
-    example: Any = tf.train.Example()
-    try:
-        example.ParseFromString(record)
-    except Exception:  # protobuf's own kind of error, which moved between its versions
-        return []
-    lines = []
-    for name, feature in sorted(example.features.feature.items()):
-        kind = feature.WhichOneof("kind")
-        values = getattr(feature, kind).value if kind else []
-        dtype = {"int64_list": "int64", "float_list": "float32", "bytes_list": "string"}.get(kind, "nothing")
-        lines.append(f"  {name}: {dtype}, {len(values)} in the first record")
-    return lines
+    held = [f"  {each}: {dtype}, {count} in the first record" for each, (dtype, count) in features_of(first).items()]
+    return feed, lines + held

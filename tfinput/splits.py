@@ -72,6 +72,9 @@ def _indices(name: str, array: Vector, size: int) -> Vector:
 def _classes(given: Any, size: int) -> Vector:
     if given is None:
         raise refusal("stratify=True", "class labels y", "no single array y", "Pass an array with one class per example as stratify.")
+    if isinstance(given, str):
+        fix = "Pass True to take the labels, or an array with one class per example."
+        raise refusal("stratify", "True, or one class per example", short(given), fix, TypeError)
     found = classes("stratify", given)
     if len(found) != size:
         raise refusal("stratify", f"{size} classes, one per example", str(len(found)), "Pass one class per example.")

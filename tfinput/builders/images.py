@@ -143,7 +143,7 @@ def _look(
         fix = "Pass one of them."
         raise refusal("crop_to_aspect_ratio and pad_to_aspect_ratio", "one of the two", "both", fix)
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(sides) != 2:
+    if len(sides) != 2 or isinstance(size, str):
         raise refusal("image_size", "(height, width) or one number", short(size), "Pass for example (224, 224).")
     height, width = (whole("image_size", side) for side in sides)
     return looks.Look(

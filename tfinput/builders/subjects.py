@@ -242,9 +242,8 @@ def files_of(name: str, given: Any) -> list[bytes]:
     path = os.fsencode(os.path.expanduser(given))
     found = [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
     if not found:
-        raise refusal(
-            f"{name} {shown(path)}", "a file, or a pattern that matches some", "no such file", "Check the path.", MissingFileError
-        )
+        what, expected = f"{name} {shown(path)}", "a file, or a pattern that matches some"
+        raise refusal(what, expected, "no such file", folders.remedy(path), MissingFileError)
     return paths_of(name, found)
 
 
@@ -252,6 +251,9 @@ def paths_of(name: str, given: Any) -> list[bytes]:
     """Paths of files that are there, as bytes."""
     if _is_path(given):
         raise refusal(name, "a list of paths", "one path", "Pass [path].", TypeError)
+    if hasattr(given, "columns"):
+        fix = "Pass its column of paths; a table that holds the data itself is for tfinput.from_arrays."
+        raise refusal(name, "paths", f"a table of {short(list(given.columns))}", fix, TypeError)
     try:
         paths = [os.fsencode(each) for each in given]
     except TypeError as error:
@@ -262,5 +264,5 @@ def paths_of(name: str, given: Any) -> list[bytes]:
         if not os.path.isfile(path):
             got = "a folder" if os.path.isdir(path) else "no regular file" if os.path.exists(path) else "no file there"
             kind = FileError if os.path.exists(path) else MissingFileError
-            raise refusal(f"{name}, path {place}: {shown(path)}", "a file", got, "Check the path.", kind)
+            raise refusal(f"{name}, path {place}: {shown(path)}", "a file", got, folders.remedy(path), kind)
     return paths

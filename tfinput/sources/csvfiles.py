@@ -20,6 +20,14 @@ LONGEST_RECORD = 256 << 20
 BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
 UTF8 = "Save the file as UTF-8."
+UNPACK = "Unpack it, or pack it with gzip."
+# What other files begin with, what they are, and what to do about them.
+OTHERS = (
+    ((b"\xff\xfe", b"\xfe\xff"), "UTF-16", UTF8),
+    ((b"PAR1",), "a Parquet file", "Use tfinput.from_parquet."),
+    ((b"PK\3\4",), "a zip archive (as Excel files are, too)", "Unpack it, or save the table as CSV."),
+    ((b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"), "a compressed file", UNPACK),
+)
 CHANGED = "It changed while it was in use: leave it alone, and build the feed again."
 
 
@@ -125,8 +133,9 @@ def csv_file(path: str, delimiter: str) -> CsvFile:
             more = _whole(path, lambda: file.read(HEAD))
             data += more
             start = len(BOM) if data.startswith(BOM) else 0
-            if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise refusal(path, "text in UTF-8", "UTF-16", UTF8, FileError)
+            for begins, what, fix in OTHERS:
+                if data.startswith(begins):
+                    raise refusal(path, "text in UTF-8", what, fix, FileError)
             if not more:
                 found._refuse_unclosed(start, data[start:])
             end = csvscan.first(data[start:], delimiter, last=not more)

@@ -6,6 +6,7 @@ order is Keras': classes sorted by name, then folders, then files.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -40,6 +41,11 @@ def shown(path: bytes) -> str:
     """
     text = path.decode("utf-8", "backslashreplace")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def remedy(path: bytes) -> str:
+    """What to do about a path where nothing is."""
+    return "Only local files are read: download it, for example with keras.utils.get_file." if b"://" in path else "Check the path."
 
 
 def head_of(path: bytes) -> bytes:
@@ -155,14 +161,15 @@ def folder_of(what: str, given: Any) -> bytes:
     path = os.fsencode(os.path.expanduser(given))
     if os.path.isdir(path):
         return path
-    got, kind = "a file", FileError
+    got, kind, fix = "a file", FileError, remedy(path)
     try:
         os.stat(path)
     except FileNotFoundError:
         got, kind = "nothing there", MissingFileError
+        fix = "Pass the paths that match as a list: glob.glob(pattern)." if glob.has_magic(path) else fix
     except OSError as error:
         got = error.strerror or str(error)
-    raise refusal(f"{what} {shown(path)}", "a folder", got, "Check the path.", kind)
+    raise refusal(f"{what} {shown(path)}", "a folder", got, fix, kind)
 
 
 def class_folders(root: bytes, follow_links: bool) -> list[str]:

@@ -144,7 +144,8 @@ def _sound(path: str, read: Callable[[], Any]) -> Any:
         if isinstance(error, FileError):
             raise
         got = f"{short(str(error), 160)} ({os.path.getsize(path)} bytes)" if os.path.exists(path) else "no file there"
-        raise refusal(path, "a sound Parquet file", got, BROKEN, FileError) from error
+        fix = f"{BROKEN} For CSV, use tfinput.from_csv." if "magic bytes" in str(error) else BROKEN
+        raise refusal(path, "a sound Parquet file", got, fix, FileError) from error
 
 
 def _as_promised(piece: Piece, names: Sequence[str], schema: Any, rows: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -15,9 +16,11 @@ from tqdm import tqdm
 
 from tfinput.errors import FileError, refusal
 from tfinput.guard import guarded
+from tfinput.returned import tensors
 from tfinput.source import Loader, Source, Stream
 from tfinput.sources import records
 from tfinput.sources.arrayrecords import ArrayRecords
+from tfinput.sources.examples import unparsed
 from tfinput.sources.folders import shown
 from tfinput.sources.leaves import file_identity
 from tfinput.straight import converted
@@ -217,7 +220,11 @@ def source(
             try:
                 parse(strings[place : place + 1])
             except tf.errors.OpError as error:
-                raise _unparsed(shards.place(int(numbers[place])), error) from error
+                raise unparsed(shards.place(int(numbers[place])), strings[place].numpy(), error) from error
+
+    if parse is not None and not one_by_one:
+        with contextlib.suppress(tf.errors.OpError):  # Damage is told where it is read.
+            find(*_first(shards))
 
     def load(row: Any, seed: Any) -> Any:
         del seed
@@ -248,14 +255,24 @@ def source(
     )
 
 
+def _first(shards: Shards | ArrayRecords) -> tuple[Any, Any]:
+    """The first record, and its number."""
+    zero = tf.constant(0, tf.int64)
+    if isinstance(shards, ArrayRecords):
+        strings, numbers = shards.rows(zero[None])
+        return strings, numbers
+    strings, numbers = next(iter(shards.stream(None).open(zero)))
+    return strings[:1], numbers[:1]
+
+
 def _spec(parse: Callable[[Any], Any] | None, one_by_one: bool) -> Any:
     if parse is None:
         return tf.TensorSpec((), tf.string)
     given = tf.TensorSpec(() if one_by_one else (None,), tf.string)
-    made = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=given).map(parse).element_spec
+
+    def parsed(strings: Any) -> Any:
+        return tensors("parse", converted(parse)(strings), "x, y")
+
+    empty = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=given)
+    made = empty.map(tf.autograph.experimental.do_not_convert(parsed)).element_spec
     return made if one_by_one else tf.nest.map_structure(lambda spec: tf.TensorSpec(spec.shape[1:], spec.dtype), made)
-
-
-def _unparsed(place: str, error: Any) -> Exception:
-    said = str(error.message).split("[Op:")[0].split("}}")[-1].strip().rstrip(".")
-    return refusal(place, "an Example with the features asked for", said, "Correct features, or give a default_value.", FileError)
