@@ -117,11 +117,13 @@ def _read(
     batchwise = source.fetch is not None or bool(source.uneven and stages)
     live = source.stream is not None and source.stream.live
     block = size if batchwise or live else _block(source, size, bool(stages))
+    # Blocks of the batches' size are batches, the short ones too: to cut batches out of two blocks would copy every one.
+    batchwise = batchwise or block == size
 
     def read(indices: Any, rows: Any = None) -> Any:
         return source.read(indices if rows is None else rows)
 
-    blocks = _rebatched(stream, size, sizes) if batchwise or (not stages and block == size) else stream.rebatch(block)
+    blocks = _rebatched(stream, size, sizes) if batchwise else stream.rebatch(block)
     epoch, first, seen = start
 
     def places(number: Any, indices: Any) -> Any:
@@ -141,7 +143,7 @@ def _read(
         blocks = _fetched(source, blocks, places, visits, seen, size, settings)
     if not stages:
         batches = blocks.map(read, num_parallel_calls=None if source.fetch else calls)
-        return batches if block == size else _rebatched(batches, size, sizes)
+        return batches if batchwise else _rebatched(batches, size, sizes)
     calls = devices.blocks_at_a_time(settings.num_parallel_calls, AHEAD_BYTES // (block * max(source.example_bytes, 1)))
     on_examples = hooks.shared(source, stages, functools.partial(hooks.on_examples, stages, source))
 
