@@ -594,3 +594,8 @@ def test_a_word_among_numbers_is_told_with_its_line(tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out.startswith(said)
     tfinput.from_csv(path, label="a", in_memory=in_memory, verbose=False)
     assert capsys.readouterr().out == ""
+
+
+def test_columns_may_be_called_as_other_files_begin(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("PAR1,BZh9\n1,2\n")
+    assert tfinput.from_csv(tmp_path / "x.csv", label="BZh9", verbose=False).train_size == 1

@@ -233,7 +233,7 @@ def test_the_count_is_remembered_and_never_trusted_when_stale(tmp_path: Path) ->
     path.write_bytes(changed)
     os.utime(path, ns=(stamp, stamp))
     assert feed_of(path).train_size == 300  # ... and not after it was written, be its size and time the same.
-    for junk in ("", "{}", "[1, 2]", '{"format": 1}', "\0"):
+    for junk in ("", "{}", "[1, 2]", '{"format": 1}', '{"format": 2}', "\0"):
         beside.write_text(junk)
         assert feed_of(path).train_size == 300
     write(path, map(example, range(7)))
@@ -405,6 +405,23 @@ def test_features_that_are_not_there_are_told_at_the_call(tmp_path: Path, featur
         FileError, match=rf"^tfinput: {re.escape(str(path))}, record 0: expected an Example with the features asked for, {said}"
     ):
         tfinput.from_tfrecords(path, features=feature, verbose=False)
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP", "ZLIB"])
+@pytest.mark.parametrize("sizes", [(0, 5), (5, 0), (5, 0, 4), (0, 0, 3, 0)])
+def test_files_without_records_may_lie_among_others(tmp_path: Path, compression: str, sizes: tuple[int, ...]) -> None:
+    """A writer that had nothing to write leaves one behind."""
+    paths, numbers = [], iter(range(sum(sizes)))
+    for place, size in enumerate(sizes):
+        paths.append(str(tmp_path / f"{place}.tfrecord"))
+        with tf.io.TFRecordWriter(paths[-1], tf.io.TFRecordOptions(compression_type=compression)) as writer:
+            for number in itertools.islice(numbers, size):
+                writer.write(example(number))
+    for _ in range(2):  # The second time, the counts are remembered.
+        feed = tfinput.from_tfrecords(paths, features={"x": tf.io.FixedLenFeature([], tf.int64)}, batch_size=2, verbose=False)
+        found = [batch["x"].numpy().tolist() for batch in feed.train.take(feed.steps_per_epoch)]
+        assert sorted(itertools.chain(*found)) == list(range(sum(sizes)))
+        assert list(itertools.chain(*(batch["x"].numpy().tolist() for batch in feed.examples()))) == list(range(sum(sizes)))
 
 
 def test_a_damaged_first_record_is_told_where_it_is_read(tmp_path: Path) -> None:

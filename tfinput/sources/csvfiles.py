@@ -21,12 +21,12 @@ BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
 UTF8 = "Save the file as UTF-8."
 UNPACK = "Unpack it, or pack it with gzip."
-# What other files begin with, what they are, and what to do about them.
+# What other files begin with, further than a column's name might, what they are, and what to do about them.
 OTHERS = (
     ((b"\xff\xfe", b"\xfe\xff"), "UTF-16", UTF8),
-    ((b"PAR1",), "a Parquet file", "Use tfinput.from_parquet."),
+    ((b"PAR1\x15",), "a Parquet file", "Use tfinput.from_parquet."),
     ((b"PK\3\4",), "a zip archive (as Excel files are, too)", "Unpack it, or save the table as CSV."),
-    ((b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"), "a compressed file", UNPACK),
+    ((*(b"BZh%d1AY&SY" % level for level in range(1, 10)), b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"), "a compressed file", UNPACK),
 )
 CHANGED = "It changed while it was in use: leave it alone, and build the feed again."
 

@@ -27,7 +27,7 @@ FRAME = 16
 RUN_RECORDS = 128
 RUN_BYTES = 256 << 10
 PIECE = 1 << 20
-FORMAT = 1
+FORMAT = 2
 
 
 class Index(NamedTuple):
@@ -89,7 +89,7 @@ def scan(path: bytes, bar: Any = None, skip: bool = False) -> Index:
             raise
         raise _damaged(path, "a file that can be read", error.strerror or str(error)) from error
     if compression:
-        runs = runs._replace(starts=runs.starts[:1], firsts=runs.firsts[:1], counts=[sum(runs.counts)])
+        runs = runs._replace(starts=runs.starts[:1], firsts=runs.firsts[:1], counts=[sum(runs.counts)] * bool(runs.counts))
     return runs._replace(compression=compression, lost=tuple(lost))
 
 
