@@ -72,7 +72,7 @@ def trained() -> dict[str, Any]:
     model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
     keras.utils.set_random_seed(0)
     history = model.fit(**feed.fit_args(), epochs=EPOCHS, verbose=0)
-    own = [batch[0].numpy()[:, 0].astype(int).tolist() for batch in feed.train.take(EPOCHS * feed.steps_per_epoch)]
+    own = [batch[0].numpy()[:, 0].astype(int).tolist() for batch in feed.repeated.take(EPOCHS * feed.steps_per_epoch)]
     again = Recorder()
     again.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
     again.fit(**feed.at(epoch=1).fit_args(), initial_epoch=1, epochs=EPOCHS, verbose=0)
@@ -130,9 +130,9 @@ def layered() -> list[bool]:
     checks = []
     for layer in (stack, keras.layers.RandomRotation(0.4)):
         feed = tfinput.from_arrays(np.repeat(x[:1], 12, axis=0), batch_size=4, batch_augment=layer)
-        whole = [batch.numpy() for batch in feed.train.take(8)]
+        whole = [batch.numpy() for batch in feed.repeated.take(8)]
         for step in (1, 2, 5):
-            tail = [batch.numpy() for batch in feed.at(step=step).train.take(2)]
+            tail = [batch.numpy() for batch in feed.at(step=step).repeated.take(2)]
             checks.append(all(np.array_equal(a, b) for a, b in zip(tail, whole[step:], strict=False)))
         checks.append(not any(np.array_equal(whole[0], other) for other in whole[1:]))
     return checks
@@ -204,7 +204,7 @@ def filed() -> dict[str, Any]:
             x, y = (np.concatenate(part) for part in zip(*feed.validation.as_numpy_iterator(), strict=True))
             found[make.__name__] = {
                 "seen": seen,
-                "own": [batch[0].numpy()[:, 0].astype(int).tolist() for batch in feed.train.take(EPOCHS * feed.steps_per_epoch)],
+                "own": [batch[0].numpy()[:, 0].astype(int).tolist() for batch in feed.repeated.take(EPOCHS * feed.steps_per_epoch)],
                 "steps": [feed.steps_per_epoch, feed.validation_steps],
                 "train": feed.indices["train"].tolist(),
                 "validation": feed.indices["validation"].tolist(),

@@ -46,7 +46,7 @@ def feed_of(held: int) -> tfinput.Feed:
 
 def ids(feed: tfinput.Feed) -> list[list[int]]:
     """The examples in this host's pieces of the batches of training."""
-    return [x.numpy()[:, 0].astype(int).tolist() for x, _ in feed.train.take(EPOCHS * feed.steps_per_epoch)]
+    return [x.numpy()[:, 0].astype(int).tolist() for x, _ in feed.repeated.take(EPOCHS * feed.steps_per_epoch)]
 
 
 def model() -> Any:
@@ -113,12 +113,12 @@ def tensorflow_host(strategy: Any) -> dict[str, Any]:
     for feed in feeds:
         sums = [float(strategy.reduce("SUM", evaluate(batch), axis=None)) for batch in shared(feed.validation)]
         losses.append([sum(sums) / (feed.validation_steps * feed.validation_batch_size)])
-    batches = iter(shared(first.train))
+    batches = iter(shared(first.repeated))
     for _ in range(EPOCHS * first.steps_per_epoch):
         train(next(batches))
     weights = [float(np.ravel(weight)[0]) for weight in net.get_weights()]
     try:
-        net.fit(shared(first.train), steps_per_epoch=1, shuffle=False, verbose=0)
+        net.fit(shared(first.repeated), steps_per_epoch=1, shuffle=False, verbose=0)
         by_keras = "trained"
     except ValueError as error:
         by_keras = str(error)

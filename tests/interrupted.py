@@ -60,7 +60,7 @@ def run(how: str, workers: int, fit: bool, model: Any, delay: float) -> dict[str
         if fit:
             model.fit(**feed.fit_args(), epochs=10**6, verbose=0)
         else:
-            for _ in feed.train:
+            for _ in feed.repeated:
                 pass
     except BaseException as caught:
         error = type(caught).__name__

@@ -49,12 +49,12 @@ def main() -> None:
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     alone = tfinput.from_arrays(np.arange(20), batch_size=6)
-    order = [batch.numpy().tolist() for batch, _ in zip(alone.train, range(8), strict=False)]
+    order = [batch.numpy().tolist() for batch, _ in zip(alone.repeated, range(8), strict=False)]
     with strategy.scope():
         net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")])
         net.compile(keras.optimizers.SGD(0.0), "mse", metrics=["mae"])
         feed = tfinput.from_arrays(np.arange(20), batch_size=6)
-        parts = iter(strategy.experimental_distribute_dataset(feed.train))
+        parts = iter(strategy.experimental_distribute_dataset(feed.repeated))
         shared = [[row for part in strategy.experimental_local_results(next(parts)) for row in part.numpy().tolist()] for _ in range(8)]
         found: list[Any] = []
         evaluated: dict[tuple[int, int], Any] = {}

@@ -63,7 +63,7 @@ def delivered(value: Any, **options: Any) -> tuple[Any, Any]:
     size = len(value) if hasattr(value, "__len__") else value.shape[0]
     feed = tfinput.from_arrays(np.arange(size), value, batch_size=BATCH, **options)
     passed = [batch[1].numpy() for batch in feed.examples("train")]
-    shuffled = [(batch[0].numpy(), batch[1].numpy()) for batch in feed.train.take(feed.steps_per_epoch)]
+    shuffled = [(batch[0].numpy(), batch[1].numpy()) for batch in feed.repeated.take(feed.steps_per_epoch)]
     order = np.concatenate([numbers for numbers, _ in shuffled])
     assert sorted(order.tolist()) == list(range(size))
     rows = np.concatenate([rows for _, rows in shuffled])
@@ -80,7 +80,7 @@ def assert_all_delivered(cases: dict[str, tuple[Any, Any]]) -> None:
     size = len(next(iter(cases.values()))[1])
     feed = tfinput.from_arrays(np.arange(size), {name: value for name, (value, _) in cases.items()}, batch_size=BATCH)
     passed = list(feed.examples("train"))
-    epoch = list(feed.train.take(feed.steps_per_epoch))
+    epoch = list(feed.repeated.take(feed.steps_per_epoch))
     order = np.concatenate([batch[0].numpy() for batch in epoch])
     assert sorted(order.tolist()) == list(range(size))
     for name, (_, expected) in cases.items():
@@ -325,7 +325,7 @@ def grown(plan: Any, size: int) -> Any:
 def test_nests_of_any_kind_arrive(plan: Any, size: int, batch: int, seed: int) -> None:
     nest = grown(plan, size)
     feed = tfinput.from_arrays(nest, np.arange(size), batch_size=batch, seed=seed)
-    batches = list(feed.train.take(feed.steps_per_epoch))
+    batches = list(feed.repeated.take(feed.steps_per_epoch))
     order = np.argsort(np.concatenate([each[1].numpy() for each in batches]))
     tf.nest.assert_same_structure(batches[0][0], nest)
     parts = [tf.nest.flatten(each[0]) for each in batches]
@@ -368,7 +368,7 @@ def test_batches_that_are_kept_keep_their_values(calls: int, mapped: bool, tmp_p
     np.save(tmp_path / "x.npy", x)
     feed = tfinput.from_arrays(np.arange(64), tmp_path / "x.npy" if mapped else x, batch_size=3, num_parallel_calls=calls)
     kept, views, slices = [], [], []
-    for place, batch in enumerate(feed.train.take(4 * feed.steps_per_epoch)):
+    for place, batch in enumerate(feed.repeated.take(4 * feed.steps_per_epoch)):
         if place % 3 == 0:
             kept.append(batch)
         elif place % 3 == 1:

@@ -147,12 +147,12 @@ LENGTHS = [3, 9, 1, 4, 4, 12, 2, 7, 7, 30, 1]
 def test_every_epoch_holds_every_clip_once(tmp_path: Path, batch: int, ragged: bool, drop: bool) -> None:
     feed = feed_of(clips(tmp_path, LENGTHS), batch_size=batch, ragged=ragged, drop_remainder=drop)
     steps = feed.steps_per_epoch
-    seen = [(numbers_of(x, LENGTHS), y.numpy().tolist()) for x, y in itertools.islice(feed.train, 3 * steps)]
+    seen = [(numbers_of(x, LENGTHS), y.numpy().tolist()) for x, y in itertools.islice(feed.repeated, 3 * steps)]
     assert all(labels == [(number - 1) % 2 for number in numbers] for numbers, labels in seen)
     for start in range(0, 3 * steps, steps):
         epoch = list(itertools.chain(*(numbers for numbers, _ in seen[start : start + steps])))
         assert len(set(epoch)) == len(epoch) == (steps * batch if drop else 11)
-    tail = itertools.islice(feed.at(step=2 * steps - 1).train, steps + 1)
+    tail = itertools.islice(feed.at(step=2 * steps - 1).repeated, steps + 1)
     assert [(numbers_of(x, LENGTHS), y.numpy().tolist()) for x, y in tail] == seen[2 * steps - 1 :]
 
 
@@ -162,12 +162,12 @@ def test_buckets_hold_clips_of_like_lengths_and_every_clip_once(tmp_path: Path, 
     plain = feed_of(tmp_path, batch_size=batch, validation_split=1)
     steps = feed.steps_per_epoch
     assert steps == plain.steps_per_epoch
-    seen = [numbers_of(x, LENGTHS) for x, _ in itertools.islice(feed.train, 4 * steps)]
+    seen = [numbers_of(x, LENGTHS) for x, _ in itertools.islice(feed.repeated, 4 * steps)]
     epochs = [list(itertools.chain(*seen[start : start + steps])) for start in range(0, 4 * steps, steps)]
     held = [numbers_of(x, LENGTHS) for x, _ in feed.validation]
     assert [sorted(epoch) for epoch in epochs] == [sorted(set(range(1, 12)) - set(held[0]))] * 4
     assert len({tuple(epoch) for epoch in epochs}) == 4
-    assert [numbers_of(x, LENGTHS) for x, _ in itertools.islice(feed.at(step=steps + 1).train, 2)] == seen[steps + 1 : steps + 3]
+    assert [numbers_of(x, LENGTHS) for x, _ in itertools.islice(feed.at(step=steps + 1).repeated, 2)] == seen[steps + 1 : steps + 3]
     if batch == 2:
         spread = [sum(abs(LENGTHS[a - 1] - LENGTHS[b - 1]) for a, b in seen[start : start + steps]) for start in range(0, 4 * steps, steps)]
         # A window holds the whole epoch here: neighbours in the sorted lengths.
@@ -191,15 +191,15 @@ def noisy(x: Any, y: Any, seed: Any) -> Any:
 def test_augmentation_goes_on_bit_for_bit_and_belongs_to_the_clip(tmp_path: Path) -> None:
     clips(tmp_path, LENGTHS)
     feed = feed_of(tmp_path, batch_size=4, augment=noisy)
-    whole = [x.numpy() for x, _ in itertools.islice(feed.train, 9)]
+    whole = [x.numpy() for x, _ in itertools.islice(feed.repeated, 9)]
     for start in (2, 5):
-        tail = [x.numpy() for x, _ in itertools.islice(feed.at(step=start).train, 9 - start)]
+        tail = [x.numpy() for x, _ in itertools.islice(feed.at(step=start).repeated, 9 - start)]
         assert all(np.array_equal(mine, yours) for mine, yours in zip(tail, whole[start:], strict=True))
 
     def drawn(batch: int, **options: Any) -> list[set[bytes]]:
         """The first sample of each clip, which tells the clip and its noise."""
         feed = feed_of(tmp_path, batch_size=batch, augment=noisy, **options)
-        firsts = np.concatenate([x[:, 0, 0] for x, _ in itertools.islice(feed.train, 2 * feed.steps_per_epoch)])
+        firsts = np.concatenate([x[:, 0, 0] for x, _ in itertools.islice(feed.repeated, 2 * feed.steps_per_epoch)])
         return [set(epoch.tolist()) for epoch in np.split(firsts, 2)]
 
     expected = drawn(1)
@@ -214,10 +214,10 @@ def test_clips_of_one_length_are_cached(tmp_path: Path) -> None:
     plain = feed_of(tmp_path / "all", batch_size=2)
     assert plain.element_spec[0].shape.as_list() == [None, 6, 1]
     caches = [feed_of(tmp_path / "all", batch_size=2, cache=cache) for cache in ("memory", tmp_path / "cache")]
-    expected = [numbers_of(x, [6] * 5) for x, _ in plain.train.take(6)]
+    expected = [numbers_of(x, [6] * 5) for x, _ in plain.repeated.take(6)]
     (tmp_path / "all" / "class0" / "000.wav").unlink()
     for feed in caches:
-        assert [numbers_of(x, [6] * 5) for x, _ in feed.train.take(6)] == expected
+        assert [numbers_of(x, [6] * 5) for x, _ in feed.repeated.take(6)] == expected
     with pytest.raises(ValueError, match=r"cache: expected examples of one shape, got shape \(None, 1\)"):
         feed_of(clips(tmp_path / "uneven", [6, 5]), cache="memory")
     pooled = feed_of(tmp_path / "uneven", cache="memory", preprocess=lambda x, y: (tf.reduce_max(x), y))

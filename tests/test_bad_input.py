@@ -657,7 +657,7 @@ def read(path, form):
     value = np.arange(2**20).reshape(-1, 4)
     (np.savez if form == "npz" else np.save)(path, value)
     feed = tfinput.from_arrays(np.load(path, mmap_mode="r") if form == "memmap" else path, batch_size=64)
-    batches = iter(feed.train)
+    batches = iter(feed.repeated)
     next(batches)
     time.sleep(0.3)  # what was asked for ahead is done
     size = os.path.getsize(path)
@@ -682,7 +682,7 @@ import tfinput
 for attempt in range(20):
     path = f"{sys.argv[1]}/{attempt}.npy"
     np.save(path, np.ones((500, 1 << 16), np.uint8))
-    batches = iter(tfinput.from_arrays(path, batch_size=250, seed=attempt).train)
+    batches = iter(tfinput.from_arrays(path, batch_size=250, seed=attempt).repeated)
     next(batches)
     threading.Timer(0.002 * attempt, os.truncate, (path, 1 << 20)).start()
     try:

@@ -49,7 +49,7 @@ def counting(calls: list[int]) -> Any:
 
 
 def stream(feed: tfinput.Feed, count: int) -> list[Any]:
-    return [tf.nest.map_structure(lambda part: part.numpy().tolist(), batch) for batch in feed.train.take(count)]
+    return [tf.nest.map_structure(lambda part: part.numpy().tolist(), batch) for batch in feed.repeated.take(count)]
 
 
 @pytest.mark.floor
@@ -58,10 +58,10 @@ def test_a_cached_hook_runs_once_per_example(where: str, tmp_path: Path) -> None
     calls: list[int] = []
     feed = tfinput.from_arrays(np.arange(20), batch_size=7, preprocess=counting(calls), cache=place_of(where, tmp_path), validation_split=5)
     assert sorted(calls) == list(range(20))
-    train = list(itertools.chain(*ids(feed.train, 3 * feed.steps_per_epoch)))
+    train = list(itertools.chain(*ids(feed.repeated, 3 * feed.steps_per_epoch)))
     held = list(itertools.chain(*ids(feed.validation)))
     assert sorted(train + 3 * held) == sorted(number * 10 for number in range(20) for _ in range(3))
-    assert ids(feed.at(2).train, 1)
+    assert ids(feed.at(2).repeated, 1)
     assert sorted(calls) == list(range(20))
 
 
@@ -108,7 +108,7 @@ def test_augmentation_after_a_cache_differs_from_epoch_to_epoch(where: str, tmp_
     feed = tfinput.from_arrays(
         np.arange(10), batch_size=10, preprocess=lambda x: tf.cast(x, tf.float64), augment=augment, cache=place_of(where, tmp_path)
     )
-    first, second = (np.sort(batch.numpy()) for batch in feed.train.take(2))
+    first, second = (np.sort(batch.numpy()) for batch in feed.repeated.take(2))
     assert np.floor(first).tolist() == np.floor(second).tolist() == list(range(10))
     assert not np.any(first == second)
 
@@ -141,8 +141,8 @@ def test_text_is_kept_byte_for_byte_in_any_order(where: str, tmp_path: Path) -> 
 
     for _ in range(2):  # The second time it is read from what is there.
         feed = tfinput.from_arrays(texts, preprocess=preprocess, cache=place_of(where, tmp_path), batch_size=64, validation_split=0.3)
-        order = list(itertools.chain(*ids(tfinput.from_arrays(np.arange(700), batch_size=64, validation_split=0.3).train, 8)))
-        got = [part for batch in feed.train.take(8) for part in zip(*(part.numpy().tolist() for part in batch), strict=True)]
+        order = list(itertools.chain(*ids(tfinput.from_arrays(np.arange(700), batch_size=64, validation_split=0.3).repeated, 8)))
+        got = [part for batch in feed.repeated.take(8) for part in zip(*(part.numpy().tolist() for part in batch), strict=True)]
         assert got == [(texts[index] + b".", len(texts[index]), [texts[index], b""]) for index in order]
         held = [text for batch in feed.validation for text in batch[0].numpy().tolist()]
         assert held == [texts[index] + b"." for index in feed.indices["validation"]]

@@ -78,7 +78,7 @@ def test_rebatch_goes_round_a_list_of_sizes() -> None:
 def test_rebatch_loses_the_cardinality_that_a_feed_puts_back() -> None:
     assert tf.data.Dataset.range(20).batch(4).rebatch(5).cardinality() == tf.data.UNKNOWN_CARDINALITY
     feed = tfinput.from_arrays(np.arange(20), batch_size=8, validation_split=3)
-    assert feed.train.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert feed.repeated.cardinality() == tf.data.INFINITE_CARDINALITY
     assert feed.validation.cardinality() == 1
 
 

@@ -242,7 +242,7 @@ def test_the_laws_hold_in_memory_and_streamed(tmp_path: Path, way: dict[str, Any
     assert all(part.shape.as_list() == [None] for part in tf.nest.flatten(feed.element_spec))
     steps = feed.steps_per_epoch
     assert steps == 6
-    batches = list(itertools.islice(feed.train, 3 * steps))
+    batches = list(itertools.islice(feed.repeated, 3 * steps))
     for x, y, weight in batches:
         assert x["t"].numpy().tolist() == [f"r,{place}".encode() for place in x["i"].numpy()]
         assert (y.numpy() == x["i"].numpy() / 2).all()
@@ -254,9 +254,9 @@ def test_the_laws_hold_in_memory_and_streamed(tmp_path: Path, way: dict[str, Any
     held = [list(itertools.chain(*(x["i"].numpy().tolist() for x, *_ in part))) for part in (feed.validation, feed.test)]
     assert held[0] == sorted(held[0])
     assert sorted([*epochs[0], *held[0], *held[1]]) == list(range(50))
-    tail = [x["i"].numpy().tolist() for x, *_ in itertools.islice(feed.at(epoch=1, step=2).train, 7)]
+    tail = [x["i"].numpy().tolist() for x, *_ in itertools.islice(feed.at(epoch=1, step=2).repeated, 7)]
     assert tail == seen[8:15]
-    assert ids(tfinput.from_csv(path, columns=["i"], as_matrix=True, batch_size=50, shuffle=False, **way).train, 1) == [
+    assert ids(tfinput.from_csv(path, columns=["i"], as_matrix=True, batch_size=50, shuffle=False, **way).repeated, 1) == [
         [[place] for place in range(50)]
     ]
 
@@ -523,7 +523,7 @@ def test_a_file_that_changes_while_it_is_streamed_is_told_at_the_batch(tmp_path:
     for change, got in changes:
         change()
         with pytest.raises(tf.errors.OpError, match=re.escape(f"tfinput: {path}: expected the file as it was, {size} bytes, got {got}. ")):
-            list(itertools.islice(feed.train, 500))
+            list(itertools.islice(feed.repeated, 500))
 
 
 def test_what_fits_is_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

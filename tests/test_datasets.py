@@ -58,28 +58,28 @@ def flat(batches: list[list[int]]) -> list[int]:
 def test_every_example_comes_once_an_epoch_in_an_order_that_any_point_can_be_found_in(make: Any, size: int, window: Any) -> None:
     feed = tfinput.from_dataset(make(size), batch_size=4, shuffle_window=window)
     steps = feed.steps_per_epoch
-    train = ids(feed.train, 3 * steps)
+    train = ids(feed.repeated, 3 * steps)
     for epoch in range(3):
         assert sorted(flat(train[epoch * steps : (epoch + 1) * steps])) == list(range(size))
     for step in {1, steps + steps // 2}:
-        assert ids(feed.at(step=step).train, 2) == train[step : step + 2]
-    assert feed.train.cardinality() == tf.data.INFINITE_CARDINALITY
+        assert ids(feed.at(step=step).repeated, 2) == train[step : step + 2]
+    assert feed.repeated.cardinality() == tf.data.INFINITE_CARDINALITY
     assert size == 1 or train[:steps] != train[steps : 2 * steps]
     for batch, calls in ((1, 3), (size, tf.data.AUTOTUNE)):
         other = tfinput.from_dataset(make(size), batch_size=batch, shuffle_window=window, num_parallel_calls=calls)
-        assert flat(ids(other.train, 2 * other.steps_per_epoch)) == flat(train[: 2 * steps])
+        assert flat(ids(other.repeated, 2 * other.steps_per_epoch)) == flat(train[: 2 * steps])
 
 
 def test_the_order_is_frozen_and_follows_the_seed_alone() -> None:
-    assert ids(tfinput.from_dataset(numbered(12), batch_size=12).train, 2) == GOLDEN
-    assert len({tuple(flat(ids(tfinput.from_dataset(numbered(12), seed=seed).train, 1))) for seed in range(3)}) == 3
+    assert ids(tfinput.from_dataset(numbered(12), batch_size=12).repeated, 2) == GOLDEN
+    assert len({tuple(flat(ids(tfinput.from_dataset(numbered(12), seed=seed).repeated, 1))) for seed in range(3)}) == 3
     unshuffled = tfinput.from_dataset(numbered(12), batch_size=5, shuffle=False)
-    assert flat(ids(unshuffled.train, 6)) == 2 * list(range(12))
+    assert flat(ids(unshuffled.repeated, 6)) == 2 * list(range(12))
 
 
 def test_a_dropped_remainder_changes_and_shapes_are_static() -> None:
     feed = tfinput.from_dataset(numbered(10), batch_size=4, drop_remainder=True)
-    train = ids(feed.train, 10)
+    train = ids(feed.repeated, 10)
     left = [set(range(10)) - set(flat(train[step : step + 2])) for step in range(0, 10, 2)]
     assert all(len(each) == 2 for each in left)
     assert len(set(map(frozenset, left))) > 1
@@ -93,7 +93,7 @@ def test_splits_are_disjoint_complete_and_served_in_order(size: int) -> None:
     assert held == sorted(held) == feed.indices["validation"].tolist()
     assert held == flat(ids(feed.validation))
     assert feed.validation.cardinality() == feed.validation_steps == len(ids(feed.validation))
-    train, steps = ids(feed.train, 2 * feed.steps_per_epoch), feed.steps_per_epoch
+    train, steps = ids(feed.repeated, 2 * feed.steps_per_epoch), feed.steps_per_epoch
     assert sorted(flat(train[:steps]) + held) == sorted(flat(train[steps:]) + held) == list(range(size))
 
 
@@ -113,7 +113,7 @@ def test_augmentation_resumes_bit_for_bit_and_does_not_depend_on_the_batch() -> 
         return tf.cast(x, tf.float64) + tf.random.stateless_uniform((), seed, dtype=tf.float64), y
 
     def noise(feed: Any, count: int) -> list[list[float]]:
-        return [batch[0].numpy().tolist() for batch in itertools.islice(feed.train, count)]
+        return [batch[0].numpy().tolist() for batch in itertools.islice(feed.repeated, count)]
 
     feed = tfinput.from_dataset(numbered(31), batch_size=7, augment=augment, shuffle_window=10)
     whole = noise(feed, 15)
@@ -137,9 +137,9 @@ def test_evaluate_equals_numpy_and_fit_runs_whole_epochs() -> None:
 
 
 def test_batches_are_taken_apart() -> None:
-    expected = ids(tfinput.from_dataset(numbered(50), batch_size=8).train, 14)
+    expected = ids(tfinput.from_dataset(numbered(50), batch_size=8).repeated, 14)
     for batched in (numbered(50).batch(7), numbered(50).batch(10, drop_remainder=True), numbered(50).padded_batch(6).prefetch(2)):
-        assert ids(tfinput.from_dataset(batched, batched=True, batch_size=8).train, 14) == expected
+        assert ids(tfinput.from_dataset(batched, batched=True, batch_size=8).repeated, 14) == expected
     held = tfinput.from_dataset(numbered(50).batch(7), batched=True, validation_data=numbered(9).batch(4))
     assert flat(ids(held.validation)) == list(range(9))
 
@@ -167,13 +167,13 @@ def test_an_unknown_size_is_counted_once_and_a_declared_one_is_not() -> None:
     assert (feed.train_size, len(started)) == (25, 1)
     assert tfinput.from_dataset(data, size=25).train_size == 25
     assert len(started) == 1
-    assert sorted(flat(ids(feed.train, 1))) == list(range(25))
+    assert sorted(flat(ids(feed.repeated, 1))) == list(range(25))
 
 
 def test_of_a_dataset_without_end_the_first_examples_are_an_epoch() -> None:
     for endless in (Dataset.counter(), Dataset.range(30).repeat()):
         feed = tfinput.from_dataset(endless, size=20, batch_size=8)
-        train = ids(feed.train, 6)
+        train = ids(feed.repeated, 6)
         assert sorted(flat(train[:3])) == sorted(flat(train[3:])) == list(range(20))
         assert train[:3] != train[3:]
 
@@ -186,7 +186,7 @@ def test_a_pass_of_another_size_is_told_with_both_counts(declared: int, found: i
     message = rf"tfinput: dataset: expected {declared} examples in each pass \(as size= says\), got {found}\."
     seen: list[int] = []
     with pytest.raises(tf.errors.OpError, match=message):
-        keep(seen, itertools.islice(feed.train, feed.steps_per_epoch + 1))
+        keep(seen, itertools.islice(feed.repeated, feed.steps_per_epoch + 1))
     assert set(seen) <= set(range(min(declared, found)))
     assert len(set(seen)) == len(seen)
     with pytest.raises(tf.errors.OpError, match=message):
@@ -219,7 +219,7 @@ def test_an_error_of_the_dataset_is_told_with_the_number_of_the_example(at: int)
         keep(seen, feed.examples())
     assert seen == list(range(2, 2 + len(seen)))
     with pytest.raises(tf.errors.OpError, match=rf"dataset, example {at}: "):
-        list(itertools.islice(feed.train, 11))
+        list(itertools.islice(feed.repeated, 11))
 
 
 def test_errors_that_come_again_and_again_do_not_hang() -> None:
@@ -270,7 +270,7 @@ def test_a_cache_makes_it_an_array_source() -> None:
     data = Dataset.from_generator(numbers, output_signature=tf.TensorSpec((), tf.int64))
     feed = tfinput.from_dataset(data, size=30, cache="memory", batch_size=8)
     before = len(started)
-    assert ids(feed.train, 12) == ids(tfinput.from_arrays(np.arange(30), batch_size=8).train, 12)
+    assert ids(feed.repeated, 12) == ids(tfinput.from_arrays(np.arange(30), batch_size=8).repeated, 12)
     assert len(started) == before
     with pytest.raises(ValueError, match=r"cache: expected 'memory': nothing tells .* got 'folder'\. Use cache='memory', or dataset.save"):
         tfinput.from_dataset(data, size=30, cache="folder")
@@ -335,7 +335,7 @@ def test_an_order_that_does_not_change_is_taken() -> None:
     fixed = numbered(40).shuffle(40, seed=1, reshuffle_each_iteration=False)
     feed = tfinput.from_dataset(fixed, validation_split=0.3, batch_size=8)
     held = flat(ids(feed.validation))
-    train, steps = ids(feed.train, 3 * feed.steps_per_epoch), feed.steps_per_epoch
+    train, steps = ids(feed.repeated, 3 * feed.steps_per_epoch), feed.steps_per_epoch
     for epoch in range(3):
         assert sorted(held + flat(train[epoch * steps : (epoch + 1) * steps])) == list(range(40))
     assert not hazards.reshuffled(numbered(9).cache().prefetch(2).interleave(lambda *x: Dataset.from_tensors(x), num_parallel_calls=2))

@@ -102,7 +102,7 @@ def off(weights: list[float], size: int) -> float:
 def one_hosts(**options: Any) -> list[list[int]]:
     """The batches of two epochs on one device."""
     feed = tfinput.from_arrays(np.arange(26), batch_size=8, **options)
-    return ids(feed.train, 2 * feed.steps_per_epoch)
+    return ids(feed.repeated, 2 * feed.steps_per_epoch)
 
 
 def settings(batch_size: int, shares: Shares, **given: Any) -> options.Settings:
@@ -204,8 +204,8 @@ def test_the_hosts_pieces_are_the_batches_of_one_host(kind: str, tmp_path: Path)
 
     whole, pieces = of(1, 0), [of(2, host) for host in (0, 1)]
     takes: list[Callable[[tfinput.Feed], Any]] = [
-        lambda each: each.train.take(2 * each.steps_per_epoch),
-        lambda each: each.at(epoch=1, step=2).train.take(3),
+        lambda each: each.repeated.take(2 * each.steps_per_epoch),
+        lambda each: each.at(epoch=1, step=2).repeated.take(3),
     ]
     takes += [lambda each: each.validation] if whole.validation_steps else []
     for take in takes:
@@ -223,7 +223,7 @@ def test_hosts_augment_their_batches_each_in_its_own_way() -> None:
     draws = []
     for host in (0, 1):
         shared = dataclasses.replace(feed.settings, shares=Shares(2, 2, 2, host), drop_remainder=True)
-        draws += [batch.tolist() for batch in dataclasses.replace(feed, settings=shared).train.take(4).as_numpy_iterator()]
+        draws += [batch.tolist() for batch in dataclasses.replace(feed, settings=shared).repeated.take(4).as_numpy_iterator()]
     assert len({tuple(draw) for draw in draws}) == 8
 
 

@@ -98,7 +98,7 @@ def test_at_takes_a_global_step_and_refuses_what_is_no_step() -> None:
     feed = feed_of(10, batch_size=4)
     assert (feed.at(step=7).epoch, feed.at(step=7).step) == (2, 1)
     assert feed.at(step=np.int64(7)).epoch == 2
-    assert feed.at(1, 1).at(0) == feed.at(0) or ids(feed.at(1, 1).at(0).train, 2) == ids(feed.train, 2)
+    assert feed.at(1, 1).at(0) == feed.at(0) or ids(feed.at(1, 1).at(0).repeated, 2) == ids(feed.repeated, 2)
     for wrong in (-1, 1.5, "3", True):
         with pytest.raises((TypeError, ValueError), match="step: expected a whole number of at least 0"):
             feed.at(step=wrong)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def test_a_drawn_seed_is_shown_and_repeats_the_run() -> None:
     feed = feed_of(seed=None)
     assert f"seed={feed.seed}" in repr(feed)
     again = feed_of(seed=feed.seed)
-    assert [b[1].numpy().tolist() for b in again.train.take(3)] == [b[1].numpy().tolist() for b in feed.train.take(3)]
+    assert [b[1].numpy().tolist() for b in again.repeated.take(3)] == [b[1].numpy().tolist() for b in feed.repeated.take(3)]
 
 
 @pytest.mark.parametrize(("size", "batch", "chosen"), [(360, 128, 120), (359, 128, 128), (50, 128, 50), (128, 32, 32)])
@@ -146,7 +146,7 @@ def anonymous():
 x = np.ones((50_000, 256), "f4")
 def use():
     feed = tfinput.from_arrays(x, np.arange(len(x)), batch_size=256, validation_split=0.1, augment=lambda x, y: (x, y))
-    for _ in itertools.islice(feed.train, 50): pass
+    for _ in itertools.islice(feed.repeated, 50): pass
     for _ in feed.validation: pass
 use(); gc.collect(); first = anonymous()
 for _ in range(5): use(); gc.collect()
@@ -164,7 +164,7 @@ import sys
 import numpy as np, tfinput
 big = tfinput.from_arrays(np.zeros((200, 30_000), "f4"), batch_size=64)
 small = tfinput.from_arrays(np.arange(1000), preprocess=lambda x: x)
-left = [iter(big.train), iter(small.train)]
+left = [iter(big.repeated), iter(small.repeated)]
 for iterator in left: next(iterator)
 print("reached")
 sys.exit(0)
@@ -180,7 +180,7 @@ def test_the_feed_survives_the_arrays_it_was_made_of() -> None:
     x[:] = -1
     del x
     gc.collect()
-    assert sorted(itertools.chain(*ids(feed.train, 10))) == list(range(1000))
+    assert sorted(itertools.chain(*ids(feed.repeated, 10))) == list(range(1000))
 
 
 def test_folds_may_be_stratified_or_grouped_without_a_split() -> None:
@@ -202,6 +202,6 @@ def test_what_can_be_refused_at_once_is_refused_before_a_cache_is_written(tmp_pa
 def test_an_int_too_long_for_decimal_is_a_seed_too() -> None:
     huge = 10**5000
     assert "seed=0x" in repr(feed_of(seed=huge))
-    assert [b[1].numpy().tolist() for b in feed_of(seed=huge).train.take(2)] != [
-        b[1].numpy().tolist() for b in feed_of(seed=huge + 1).train.take(2)
+    assert [b[1].numpy().tolist() for b in feed_of(seed=huge).repeated.take(2)] != [
+        b[1].numpy().tolist() for b in feed_of(seed=huge + 1).repeated.take(2)
     ]

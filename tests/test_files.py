@@ -32,7 +32,7 @@ def both(x: Any, expected: Any) -> None:
     size = len(expected)
     feed = tfinput.from_arrays(np.arange(size), x, batch_size=4)
     assert same(np.concatenate([batch[1].numpy() for batch in feed.examples("train")]), expected)
-    epoch = list(feed.train.take(feed.steps_per_epoch))
+    epoch = list(feed.repeated.take(feed.steps_per_epoch))
     order = np.concatenate([batch[0].numpy() for batch in epoch])
     assert sorted(order.tolist()) == list(range(size))
     assert same(np.concatenate([batch[1].numpy() for batch in epoch])[np.argsort(order)], expected)
@@ -258,7 +258,7 @@ def test_batches_that_are_kept_keep_their_values(tmp_path: Path, calls: int, for
     x = np.load(tmp_path / "x.npy", mmap_mode="r") if form == "memmap" else tmp_path / f"x.{form if form in ('h5', 'npz') else 'npy'}"
     feed = tfinput.from_arrays(np.arange(64), x, batch_size=3, num_parallel_calls=calls)
     kept, views = [], []
-    for place, batch in enumerate(feed.train.take(3 * feed.steps_per_epoch)):
+    for place, batch in enumerate(feed.repeated.take(3 * feed.steps_per_epoch)):
         if place % 2:
             kept.append(batch)
         else:
@@ -271,8 +271,8 @@ def test_batches_that_are_kept_keep_their_values(tmp_path: Path, calls: int, for
 def test_many_feeds_over_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     path = saved(tmp_path, np.arange(40))
     feeds = [tfinput.from_arrays(path, batch_size=3, seed=seed) for seed in range(3)]
-    alone = [ids(feed.train, 28) for feed in feeds]
-    together = list(zip(*(feed.train.take(28) for feed in feeds), strict=True))
+    alone = [ids(feed.repeated, 28) for feed in feeds]
+    together = list(zip(*(feed.repeated.take(28) for feed in feeds), strict=True))
     assert [[batch.numpy().tolist() for batch in column] for column in zip(*together, strict=True)] == alone
 
 

@@ -74,7 +74,7 @@ def test_every_name_is_that_of_one_file(tmp_path: Path) -> None:
     assert numbers(next(iter(tfinput.from_images(paths, verbose=False, **SIZE).examples("train")))) == list(range(len(NAMES)))
     Path(paths[4]).write_bytes(b"")
     with pytest.raises(tf.errors.OpError, match=r"tfinput: \S+class \[1\]\* \\xfe\\n/b\\n\.png: expected an image"):
-        list(feed.train.take(1))
+        list(feed.repeated.take(1))
 
 
 def test_files_are_told_by_extension_and_else_by_their_first_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

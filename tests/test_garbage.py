@@ -66,7 +66,7 @@ print("goes on")
 """
 DATASETS = {
     "in a call of the user's": "tf.data.Dataset.range(1000).map(lambda index: tf.numpy_function(get, [index], tf.float32)).prefetch(16)",
-    "in a thread": "tfinput.from_sequence(items, batch_size=4).train.prefetch(2)",
+    "in a thread": "tfinput.from_sequence(items, batch_size=4).repeated.prefetch(2)",
     "in a call of TensorFlow's": "tf.data.Dataset.range(1000).map(lambda index: tf.numpy_function(call, [index], tf.float32)).prefetch(16)",
 }
 
@@ -120,7 +120,7 @@ def wait(found):
 
 def attempt(feed, name):
     global thread, collections
-    iterator = iter(feed.train)
+    iterator = iter(feed.repeated)
     assert next(iterator) is not None
     loop = Loop(iterator=iterator)
     gone = weakref.ref(loop)

@@ -55,7 +55,7 @@ def chained(batches: list[list[int]]) -> list[int]:
 def epochs(feed: tfinput.Feed, count: int) -> list[list[int]]:
     """The identities in each epoch, in order."""
     steps = feed.steps_per_epoch
-    batches = ids(feed.train, count * steps)
+    batches = ids(feed.repeated, count * steps)
     return [chained(batches[place : place + steps]) for place in range(0, count * steps, steps)]
 
 
@@ -81,7 +81,7 @@ def test_every_epoch_holds_every_example_once(size: int, batch: int, options: An
     feed = tfinput.from_generator(Numbers(size), size=size, batch_size=batch, **options)
     drop = "drop_remainder" in options
     assert feed.steps_per_epoch == (size // batch if drop else -(-size // batch))
-    assert feed.train.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert feed.repeated.cardinality() == tf.data.INFINITE_CARDINALITY
     seen = epochs(feed, 3)
     for epoch in seen:
         assert len(set(epoch)) == len(epoch) == (size // batch * batch if drop else size)
@@ -104,10 +104,10 @@ def test_the_order_is_the_same_however_it_is_cut() -> None:
 
 def test_without_shuffle_examples_come_as_they_are_and_no_epoch_is_longer_than_its_steps() -> None:
     feed = tfinput.from_generator(Numbers(7), size=7, batch_size=3, shuffle=False)
-    assert ids(feed.train, 6) == [[0, 1, 2], [3, 4, 5], [6]] * 2
+    assert ids(feed.repeated, 6) == [[0, 1, 2], [3, 4, 5], [6]] * 2
     feed = tfinput.from_generator(Numbers(7), size=7, batch_size=3, shuffle=False, drop_remainder=True)
-    assert ids(feed.train, 4) == [[0, 1, 2], [3, 4, 5]] * 2
-    assert ids(feed.at(step=1).train, 3) == [[3, 4, 5], [0, 1, 2], [3, 4, 5]]
+    assert ids(feed.repeated, 4) == [[0, 1, 2], [3, 4, 5]] * 2
+    assert ids(feed.at(step=1).repeated, 3) == [[3, 4, 5], [0, 1, 2], [3, 4, 5]]
 
 
 @pytest.mark.parametrize("window", [None, 4])
@@ -116,9 +116,9 @@ def test_going_on_from_any_step_equals_the_uninterrupted_stream(window: int | No
         return tf.cast(x, tf.float64) + tf.random.stateless_uniform([], seed, dtype=tf.float64)
 
     feed = tfinput.from_generator(Numbers(9), size=9, batch_size=4, shuffle_window=window, augment=noisy)
-    whole = ids(feed.train, 9)
+    whole = ids(feed.repeated, 9)
     for start in (1, 2, 5):
-        assert ids(feed.at(step=start).train, 9 - start) == whole[start:]
+        assert ids(feed.at(step=start).repeated, 9 - start) == whole[start:]
 
 
 @pytest.mark.floor
@@ -198,7 +198,7 @@ def test_a_bare_iterator_trains_for_as_many_epochs_as_asked() -> None:
     train, validation = (feed.indices[name].tolist() for name in ("train", "validation"))
     assert [sorted(seen[True][place : place + 15]) for place in range(0, 45, 15)] == [train] * 3
     assert seen[False] == validation * 3
-    assert ids(feed.at(epoch=1, step=1).train, 3) == ids(feed.train, 6)[3:]
+    assert ids(feed.at(epoch=1, step=1).repeated, 3) == ids(feed.repeated, 6)[3:]
 
 
 # Sizes.
@@ -257,9 +257,9 @@ def test_batches_are_taken_apart_and_made_anew() -> None:
 
     feed = tfinput.from_generator(batches, batched=True, shuffle=False)
     assert (feed.train_size, feed.batch_size) == (11, 4)
-    assert ids(feed.train, 4) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10], [0, 1, 2, 3]]
+    assert ids(feed.repeated, 4) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10], [0, 1, 2, 3]]
     again = tfinput.from_generator(batches, batched=True, size=11, batch_size=5)
-    for numbers, targets, weights in again.train.take(6):
+    for numbers, targets, weights in again.repeated.take(6):
         assert targets["double"].numpy().tolist() == (2.0 * numbers.numpy()).tolist()
         assert targets["text"].numpy().tolist() == [str(number).encode() for number in numbers.numpy()]
         assert weights.numpy().tolist() == [1.0] * len(numbers)
@@ -285,7 +285,7 @@ def test_an_endless_iterator_goes_on_where_the_last_epoch_ended() -> None:
     feed = tfinput.from_generator(itertools.count(), size=10, endless=True, batch_size=4)
     assert [sorted(epoch) for epoch in epochs(feed, 3)] == [list(range(start, start + 10)) for start in (0, 10, 20)]
     fix = "an iterator that is read once. Pass a function that returns a new iterator each time it is called."
-    for run in (lambda: feed.at(epoch=1).train, lambda: feed.at(step=1).train, feed.examples, lambda: feed.kfold(2)[0].validation):
+    for run in (lambda: feed.at(epoch=1).repeated, lambda: feed.at(step=1).repeated, feed.examples, lambda: feed.kfold(2)[0].validation):
         assert fix in str(raised(run))
 
 
@@ -297,7 +297,7 @@ def test_an_endless_iterator_cannot_do_what_needs_a_second_pass(option: Any) -> 
 
 def test_two_iterations_over_one_endless_iterator_share_it() -> None:
     feed = tfinput.from_generator(itertools.count(), size=1000, endless=True, batch_size=1000, shuffle=False)
-    both = [iter(feed.train), iter(feed.train)]
+    both = [iter(feed.repeated), iter(feed.repeated)]
     seen = [number for _ in range(3) for each in both for number in next(each).numpy().tolist()]
     assert len(set(seen)) == 6000
 
@@ -367,7 +367,7 @@ def test_lengths_that_vary_are_padded_or_ragged(once: bool, ragged: bool) -> Non
     options = {"output_signature": signature, "ragged": ragged, "batch_size": 4}
     feed = tfinput.from_generator(examples() if once else examples, **options)
     expected = [example[0] for example in examples()]
-    for x, numbers in feed.train.take(4):
+    for x, numbers in feed.repeated.take(4):
         for place, number in enumerate(numbers.numpy()):
             for name, array in expected[number].items():
                 got = x[name][place]
@@ -517,7 +517,7 @@ def test_an_element_unlike_the_first_is_named_with_both_forms(name: str) -> None
 def test_an_element_unlike_the_first_stops_training() -> None:
     elements = [*[ELEMENT] * 5, UNLIKE["shape"][0]]
     feed = tfinput.from_generator(lambda: iter(elements), size=6, batch_size=2)
-    assert first_line(raised(lambda: list(feed.train.take(3)))).startswith(f"tfinput: generator, element #5{UNLIKE['shape'][1]}")
+    assert first_line(raised(lambda: list(feed.repeated.take(3)))).startswith(f"tfinput: generator, element #5{UNLIKE['shape'][1]}")
 
 
 def test_a_batch_unlike_the_first_is_named() -> None:
@@ -573,7 +573,7 @@ def test_a_function_that_returns_a_used_iterator_is_told() -> None:
     same = broken(-1)
     feed = tfinput.from_generator(lambda: same, size=8)
     fix = "expected a new iterator for each pass, got the last one again, which is used up. Make it inside the function."
-    assert first_line(raised(lambda: list(feed.train.take(1)))) == f"tfinput: what generator returns: {fix}"
+    assert first_line(raised(lambda: list(feed.repeated.take(1)))) == f"tfinput: what generator returns: {fix}"
 
 
 def test_an_iterator_that_leaks_stopiteration_is_short() -> None:
@@ -590,7 +590,7 @@ def test_an_iterator_that_leaks_stopiteration_is_short() -> None:
 
     assert "expected 10 examples in a pass (size=10), got 3. " in str(raised(lambda: tfinput.from_generator(Leaky(), size=10)))
     feed = tfinput.from_generator(Leaky, size=10)
-    assert "expected 10 examples in a pass (size=10), got 3. " in first_line(raised(lambda: list(feed.train.take(1))))
+    assert "expected 10 examples in a pass (size=10), got 3. " in first_line(raised(lambda: list(feed.repeated.take(1))))
 
 
 async def asynchronous() -> Any:
@@ -707,7 +707,7 @@ def test_a_dropped_iterator_closes_the_generator_and_ends_its_thread() -> None:
 
     feed = tfinput.from_generator(examples, size=10**9, endless=True, batch_size=4, shuffle_window=8)
     assert settles(lambda: closed == [True])  # of the look at the first element
-    iterator = iter(feed.train)
+    iterator = iter(feed.repeated)
     next(iterator)
     assert running() == 1
     del iterator
@@ -719,7 +719,7 @@ def test_an_iterator_outlives_its_feed_and_nothing_outlives_the_iterator() -> No
     numbers = Numbers(5000)
     assert settles(lambda: running() == 0)
     kept = weakref.ref(numbers)
-    iterator = iter(tfinput.from_generator(numbers, size=5000, batch_size=100, shuffle_window=8).train)
+    iterator = iter(tfinput.from_generator(numbers, size=5000, batch_size=100, shuffle_window=8).repeated)
     del numbers
     gc.collect()
     assert len({int(number) for _ in range(50) for number in next(iterator)}) == 5000
@@ -738,7 +738,7 @@ def test_a_dropped_iterator_does_not_wait_for_a_generator_that_blocks() -> None:
         go_on.wait(30)
 
     feed = tfinput.from_generator(examples, size=300, batch_size=4, shuffle=False)
-    iterator = iter(feed.train)
+    iterator = iter(feed.repeated)
     assert next(iterator).numpy().tolist() == [0, 1, 2, 3]
     start = time.monotonic()
     del iterator
@@ -785,7 +785,7 @@ for attempt in range(3):
         model.fit(**feed.fit_args(), epochs=1, verbose=0)
     except KeyboardInterrupt:
         print(time.monotonic() - told[-1], flush=True)
-iterator = iter(feed.train)
+iterator = iter(feed.repeated)
 print(int(next(iterator)[0][0, 0]), flush=True)
 sys.exit(0)
 """
@@ -826,9 +826,9 @@ def test_shards_come_in_turn_each_from_a_process_of_its_own() -> None:
     feed = tfinput.from_generator(shard, workers=3, batch_size=4, shuffle=False, validation_data=(shard, 12))
     assert feed.train_size == 12
     assert ids(feed.validation) == [IN_TURN[:4], IN_TURN[4:8], IN_TURN[8:]]
-    assert [row for batch in ids(feed.train, 6) for row in batch] == 2 * IN_TURN
+    assert [row for batch in ids(feed.repeated, 6) for row in batch] == 2 * IN_TURN
     shuffled = tfinput.from_generator(shard, workers=3, batch_size=4)
-    for epoch in (ids(shuffled.train, 3), ids(shuffled.at(epoch=1).train, 3)):
+    for epoch in (ids(shuffled.repeated, 3), ids(shuffled.at(epoch=1).repeated, 3)):
         assert sorted(itertools.chain(*epoch)) == sorted(IN_TURN)
     here = os.getpid()
 
@@ -878,7 +878,7 @@ def test_processes_of_shards_run_one_pass_after_the_other_and_end_when_nobody_wa
 
     before = {child.pid for child in psutil.Process().children()}
     feed = tfinput.from_generator(processes, workers=2, size=2, batch_size=2, shuffle=False)
-    passes = [np.asarray(batch).tolist() for batch in itertools.islice(feed.train, 3)]
+    passes = [np.asarray(batch).tolist() for batch in itertools.islice(feed.repeated, 3)]
     assert [[number for number, _ in batch] for batch in passes] == [[0, 1]] * 3
     assert len({pid for batch in passes for _, pid in batch}) == 2
     end = time.monotonic() + 10
@@ -898,7 +898,7 @@ def test_processes_of_shards_go_with_the_iterator() -> None:
 
     before = {child.pid for child in psutil.Process().children()}
     feed = tfinput.from_generator(endless, workers=2, size=10**6, endless=True, batch_size=4, shuffle=False)
-    iterator = iter(feed.train)
+    iterator = iter(feed.repeated)
     next(iterator)
     assert new() == 2
     del iterator

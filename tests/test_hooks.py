@@ -34,7 +34,7 @@ def error_of(feed: tfinput.Feed, in_fit: bool) -> str:
     model = keras.Sequential([keras.layers.Lambda(lambda x: tf.cast(x, tf.float32)[:, None]), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        _ = model.fit(**feed.fit_args(), verbose=0) if in_fit else list(feed.train.take(feed.steps_per_epoch))
+        _ = model.fit(**feed.fit_args(), verbose=0) if in_fit else list(feed.repeated.take(feed.steps_per_epoch))
     return str(caught.value)
 
 
@@ -44,7 +44,7 @@ def test_no_example_is_lost_silently_wherever_the_error_is() -> None:
     for place in range(12):
         bad.assign(place)
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"example {place}: "):
-            list(feed.train.take(3))
+            list(feed.repeated.take(3))
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_an_error_in_a_batch_names_the_hook_and_the_step(option: str) -> None:
     assert f"tfinput: {option} failed in arrays, step 5 of epoch 0" in error_of(feed, in_fit=False)
     later = feed.at(epoch=3, step=4)
     with pytest.raises(tf.errors.InvalidArgumentError, match="step 5 of epoch 3"):
-        list(later.train.take(3))
+        list(later.repeated.take(3))
 
 
 def test_the_batches_before_an_error_arrive() -> None:
     feed = tfinput.from_arrays(np.arange(100), batch_size=10, shuffle=False, preprocess=refuses_fifty, num_parallel_calls=1)
     got = []
     with pytest.raises(tf.errors.InvalidArgumentError):
-        got.extend(batch.numpy().tolist() for batch in feed.train.take(10))
+        got.extend(batch.numpy().tolist() for batch in feed.repeated.take(10))
     assert got[:3] == [list(range(place, place + 10)) for place in (0, 10, 20)]
 
 
@@ -87,7 +87,7 @@ def test_examples_of_unequal_shape_are_named() -> None:
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=r"tfinput: preprocess: expected the shape \(\d+,\) of arrays, example \d+, got"
     ):
-        list(feed.train.take(10))
+        list(feed.repeated.take(10))
 
 
 def test_an_unreproducible_error_says_so() -> None:
@@ -101,7 +101,7 @@ def test_an_unreproducible_error_says_so() -> None:
 
     feed = tfinput.from_arrays(np.arange(40), preprocess=lambda x: tf.ensure_shape(tf.numpy_function(flaky, [x], tf.int64), []))
     with pytest.raises(tf.errors.InvalidArgumentError, match="failed once and worked when run again"):
-        list(feed.train.take(200))  # Which of the batches that are made side by side comes first is open.
+        list(feed.repeated.take(200))  # Which of the batches that are made side by side comes first is open.
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_batch_hooks_see_whole_batches_of_their_split() -> None:
     feed = tfinput.from_arrays(np.arange(10), batch_size=4, validation_split=3, batch_preprocess=batch_preprocess)
     assert [len(batch) for batch in feed.validation] == [3]
     assert sizes == [3]
-    assert [len(batch) for batch in feed.train.take(4)] == [4, 3, 4, 3]
+    assert [len(batch) for batch in feed.repeated.take(4)] == [4, 3, 4, 3]
 
 
 def test_a_seed_is_given_to_those_that_take_one() -> None:
@@ -189,15 +189,15 @@ def test_a_seed_is_given_to_those_that_take_one() -> None:
 
     with_seed = tfinput.from_arrays(np.zeros(50, int), batch_size=10, augment=augment)
     assert shapes[0] == ([2], tf.int32)
-    drawn = list(itertools.chain(*ids(with_seed.train, 10)))
+    drawn = list(itertools.chain(*ids(with_seed.repeated, 10)))
     assert len(set(drawn)) > 80
     without = tfinput.from_arrays(np.arange(5), augment=lambda x: x)
-    assert sorted(ids(without.train, 1)[0]) == [0, 1, 2, 3, 4]
+    assert sorted(ids(without.repeated, 1)[0]) == [0, 1, 2, 3, 4]
 
 
 def test_seeds_of_examples_and_epochs_are_all_different() -> None:
     feed = tfinput.from_arrays(np.arange(500), batch_size=100, augment=lambda x, seed: seed)
-    drawn = np.concatenate([batch.numpy() for batch in feed.train.take(20)])
+    drawn = np.concatenate([batch.numpy() for batch in feed.repeated.take(20)])
     assert len(np.unique(drawn, axis=0)) == 2000
     assert len(np.unique(drawn[:, 0])) > 1990
 
@@ -216,9 +216,9 @@ def test_random_keras_layers_resume_and_leave_their_own_state_alone(layer: Any) 
     x = np.random.default_rng(0).uniform(size=(12, 6, 6, 3)).astype("f4")
     state = [np.asarray(variable) for variable in layer.variables]
     feed = tfinput.from_arrays(x, batch_size=4, batch_augment=layer)
-    whole = [batch.numpy() for batch in feed.train.take(9)]
+    whole = [batch.numpy() for batch in feed.repeated.take(9)]
     for step in (1, 2, 3, 5):
-        for ours, theirs in zip(feed.at(step=step).train.take(2), whole[step:], strict=False):
+        for ours, theirs in zip(feed.at(step=step).repeated.take(2), whole[step:], strict=False):
             assert np.array_equal(ours.numpy(), theirs)
     assert not np.array_equal(whole[0], whole[3])
     assert all(np.array_equal(before, np.asarray(after)) for before, after in zip(state, layer.variables, strict=True))
@@ -240,15 +240,15 @@ def test_hooks_are_traced_once_for_all_datasets_of_a_source() -> None:
     feed = tfinput.from_arrays(np.arange(12), batch_size=3, preprocess=preprocess, batch_augment=batch_augment)
     assert list(itertools.chain(*ids(feed.examples()))) == list(range(0, 24, 2))
     before = list(traced)
-    expected = ids(feed.train, 8)
+    expected = ids(feed.repeated, 8)
     for step in (1, 5):
-        assert ids(feed.at(step=step).train, 3) == expected[step : step + 3]
+        assert ids(feed.at(step=step).repeated, 3) == expected[step : step + 3]
     for fold in feed.kfold(2):
-        assert sorted(itertools.chain(*ids(fold.train, 2))) == sorted(2 * fold.indices["train"])
+        assert sorted(itertools.chain(*ids(fold.repeated, 2))) == sorted(2 * fold.indices["train"])
     assert list(itertools.chain(*ids(feed.examples()))) == list(range(0, 24, 2))
     assert traced == before
 
 
 def test_deterministic_hooks_work_with_one_example_and_one_step() -> None:
     feed = tfinput.from_arrays(np.arange(1), preprocess=lambda x: x + 1, batch_preprocess=lambda x: x * 2)
-    assert ids(feed.train, 3) == [[2], [2], [2]]
+    assert ids(feed.repeated, 3) == [[2], [2], [2]]

@@ -150,7 +150,7 @@ def test_a_broken_file_is_named_inside_fit_too(tmp_path: Path, name: str) -> Non
     feed = tfinput.from_images(tmp_path, batch_size=1, **SIZE)
     said = rf"tfinput: \S+/b/2\.jpg: expected an image \(JPEG, PNG, GIF, BMP, WebP\), got {reason}.* or pass on_bad='skip'\."
     with pytest.raises(tf.errors.OpError, match=said):
-        list(feed.train.take(3))
+        list(feed.repeated.take(3))
     model = keras.Sequential([keras.Input((4, 5, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(tf.errors.OpError, match=said):
@@ -266,7 +266,7 @@ def test_skipping_keeps_counts_steps_and_classes_exact(tmp_path: Path, capsys: p
     assert capsys.readouterr().out.splitlines() == ["Found 12 images belonging to 2 classes.", told]
     assert feed.skipped == {f"{folder}/{name}.png": "an empty file" for name in ("a/04", "b/03", "b/09")}
     assert (feed.train_size, feed.validation_size, feed.steps_per_epoch) == (6, 3, 3)
-    train = feed.train.take(6)
+    train = feed.repeated.take(6)
     for epoch in (train.take(3), train.skip(3)):
         seen = [(numbers(images), labels.numpy().tolist()) for images, labels in [*epoch, *feed.validation]]
         places, labels = (list(itertools.chain.from_iterable(part)) for part in zip(*seen, strict=True))
@@ -314,10 +314,10 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path, on_bad: str) -> None:
     feed = tfinput.from_images(paths, batch_size=1, on_bad=on_bad, **SIZE)
     paths[1].unlink()
     with pytest.raises(tf.errors.OpError, match=r"tfinput: \S+1\.png: expected an image \(.*\), got no file\. Restore the file\."):
-        list(feed.train.take(3))
+        list(feed.repeated.take(3))
     os.mkdir(paths[1])
     with pytest.raises(tf.errors.OpError, match=r"tfinput: \S+1\.png: expected an image \(.*\), got Is a directory\."):
-        list(feed.train.take(3))
+        list(feed.repeated.take(3))
 
 
 @contextlib.contextmanager
@@ -340,12 +340,12 @@ def somebody_else(folder: Path) -> Iterator[None]:
 
 def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
     folder = written(tmp_path / "pictures", {"a/1.png": number(1), "a/2.png": number(2), "b/3.png": number(3)})
-    assert len(list(tfinput.from_images(folder, batch_size=1, **SIZE).train.take(3))) == 3  # All modules are imported.
+    assert len(list(tfinput.from_images(folder, batch_size=1, **SIZE).repeated.take(3))) == 3  # All modules are imported.
     (folder / "a/2.png").chmod(0)
     with somebody_else(folder):
         feed = tfinput.from_images(folder, batch_size=1, **SIZE)
         with pytest.raises(tf.errors.OpError, match=r"tfinput: \S+a/2\.png: expected an image \(.*\), got Permission denied\."):
-            list(feed.train.take(3))
+            list(feed.repeated.take(3))
         sound = tfinput.from_images(folder, batch_size=1, on_bad="skip", **SIZE)
         assert {Path(path).name: reason for path, reason in sound.skipped.items()} == {"2.png": "Permission denied"}
         assert ids(sound.examples("train")) == [[1], [3]]

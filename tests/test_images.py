@@ -46,9 +46,9 @@ def test_every_epoch_holds_every_image_once_in_the_order_of_arrays(eleven: Path,
     arrays = tfinput.from_arrays(np.arange(11), batch_size=batch, drop_remainder=drop, seed=3)
     steps = feed.steps_per_epoch
     assert steps == (11 // batch if drop else -(-11 // batch))
-    assert feed.train.cardinality() == tf.data.INFINITE_CARDINALITY
-    batches = ids(feed.train, 3 * steps)
-    assert batches == [each.numpy().tolist() for each in arrays.train.take(3 * steps)]
+    assert feed.repeated.cardinality() == tf.data.INFINITE_CARDINALITY
+    batches = ids(feed.repeated, 3 * steps)
+    assert batches == [each.numpy().tolist() for each in arrays.repeated.take(3 * steps)]
     for epoch in range(3):
         once = list(itertools.chain(*batches[epoch * steps : (epoch + 1) * steps]))
         assert len(set(once)) == len(once) == (steps * batch if drop else 11)
@@ -73,9 +73,9 @@ def test_going_on_from_any_step_equals_the_uninterrupted_stream(tmp_path: Path) 
     written(tmp_path, {f"{place % 2}/{place}.png": encoded(noise(9, 12, seed=place), "PNG") for place in range(3)})
     written(tmp_path, {f"{place % 2}/{place}.jpg": encoded(noise(9, 12, seed=place), "JPEG") for place in range(3, 5)})
     feed = feed_of(tmp_path, batch_size=2, random_crop=True, augment=noisy)
-    whole = list(feed.train.take(7))
+    whole = list(feed.repeated.take(7))
     for start in (2, 4):
-        tail = list(feed.at(step=start).train.take(2))
+        tail = list(feed.at(step=start).repeated.take(2))
         for ours, theirs in zip(tail, whole[start:], strict=False):
             assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
@@ -86,7 +86,7 @@ def test_a_cache_changes_nothing(eleven: Path, tmp_path: Path, cache: str) -> No
     feeds = [feed_of(eleven, batch_size=4, validation_split=4, cache=where) for _ in range(2 if cache == "folder" else 1)]
     plain = feed_of(eleven, batch_size=4, validation_split=4)
     for feed in feeds:
-        assert ids(feed.train, 9) == ids(plain.train, 9)
+        assert ids(feed.repeated, 9) == ids(plain.repeated, 9)
         assert ids(feed.validation) == ids(plain.validation)
         assert (feed.class_names, feed.element_spec) == (plain.class_names, plain.element_spec)
     assert feed_of(eleven, batch_size=4, validation_split=4, cache=where, label_mode="categorical").element_spec[1].shape == (None, 3)
@@ -150,7 +150,7 @@ def test_errors_of_hooks_name_the_file(eleven: Path) -> None:
 
     feed = feed_of(eleven, preprocess=picky)
     with pytest.raises(tf.errors.OpError, match=r"tfinput: preprocess failed in \S+class1/0010\.png: "):
-        list(feed.train.take(1))
+        list(feed.repeated.take(1))
 
 
 # Pixels: those of Keras
@@ -401,7 +401,7 @@ def test_files_without_an_orientation_stay_as_they_are(tmp_path: Path) -> None:
 
 def epochs_of(feed: tfinput.Feed, epochs: int) -> Any:
     """The images of each epoch, in the order of their labels."""
-    batches = iter(feed.train)
+    batches = iter(feed.repeated)
     for _ in range(epochs):
         images, labels = (np.concatenate(part) for part in zip(*itertools.islice(batches, feed.steps_per_epoch), strict=True))
         yield images[np.argsort(labels)]
@@ -522,7 +522,7 @@ def test_masks_are_cropped_and_turned_with_their_images(tmp_path: Path, kind: st
     options = {"image_size": 96, "interpolation": "nearest", "exif_rotation": True, "random_crop": True, "color_mode": "grayscale"}
     feed = tfinput.from_images((list(images), list(masks)), decode="fast", verbose=False, **options)
     cut = []
-    for image, mask in feed.train.take(3):
+    for image, mask in feed.repeated.take(3):
         assert abs(image - tf.cast(mask, tf.float32)).numpy().max() <= 3
         cut.append(mask.numpy())
     assert not np.array_equal(cut[0], cut[1])

@@ -39,8 +39,8 @@ def test_every_epoch_holds_every_example_once(batch: int, drop: bool) -> None:
         feed = feed_of(size, batch_size=batch, drop_remainder=drop)
         steps = size // batch if drop else -(-size // batch)
         assert feed.steps_per_epoch == steps
-        assert feed.train.cardinality() == tf.data.INFINITE_CARDINALITY
-        batches = ids(feed.train, 3 * steps)
+        assert feed.repeated.cardinality() == tf.data.INFINITE_CARDINALITY
+        batches = ids(feed.repeated, 3 * steps)
         epochs = [batches[place : place + steps] for place in range(0, 3 * steps, steps)]
         for epoch in epochs:
             seen = sorted(itertools.chain(*epoch))
@@ -57,7 +57,7 @@ def test_every_epoch_holds_every_example_once(batch: int, drop: bool) -> None:
 
 def test_what_a_dropped_remainder_leaves_out_changes() -> None:
     feed = feed_of(10, batch_size=4, drop_remainder=True)
-    batches = ids(feed.train, 2 * 12)
+    batches = ids(feed.repeated, 2 * 12)
     left = [frozenset(range(10)) - set(batches[place] + batches[place + 1]) for place in range(0, 24, 2)]
     assert len(set(left)) > 6
     assert feed.element_spec.shape == (4,)
@@ -68,7 +68,7 @@ def test_what_a_dropped_remainder_leaves_out_changes() -> None:
 def test_the_order_does_not_depend_on_how_it_is_served(size: int) -> None:
     def order(**options: Any) -> list[int]:
         feed = feed_of(size, **options)
-        return list(itertools.chain(*ids(feed.train, 3 * feed.steps_per_epoch)))
+        return list(itertools.chain(*ids(feed.repeated, 3 * feed.steps_per_epoch)))
 
     expected = order(batch_size=1)
     for batch, calls in zip(BATCHES, itertools.cycle((4, tf.data.AUTOTUNE, 1)), strict=False):
@@ -82,20 +82,20 @@ def test_the_order_is_the_same_for_files_and_for_each_size_of_row(tmp_path: Any)
     x = np.arange(50)
     wide = np.repeat(x[:, None], 70_000, axis=1)
     np.save(tmp_path / "x.npy", x)
-    expected = ids(tfinput.from_arrays(x, batch_size=8).train, 20)
-    assert ids(tfinput.from_arrays(tmp_path / "x.npy", batch_size=8).train, 20) == expected
-    one_by_one = tfinput.from_arrays(wide, batch_size=8).train
+    expected = ids(tfinput.from_arrays(x, batch_size=8).repeated, 20)
+    assert ids(tfinput.from_arrays(tmp_path / "x.npy", batch_size=8).repeated, 20) == expected
+    one_by_one = tfinput.from_arrays(wide, batch_size=8).repeated
     assert [batch.numpy()[:, -1].tolist() for batch in itertools.islice(one_by_one, 20)] == expected
 
 
 def assert_goes_on(feed: tfinput.Feed) -> None:
     """From each step of two epochs on, the stream equals the uninterrupted one."""
     steps = feed.steps_per_epoch
-    whole = [each.numpy() for each in feed.train.take(3 * steps + 4)]
+    whole = [each.numpy() for each in feed.repeated.take(3 * steps + 4)]
     for start in range(2 * steps + 1):
         later = feed.at(step=start)
         assert (later.epoch, later.step) == divmod(start, steps)
-        tail = [each.numpy() for each in later.train.take(steps + 3)]
+        tail = [each.numpy() for each in later.repeated.take(steps + 3)]
         for ours, theirs in zip(tail, whole[start:], strict=False):
             assert ours.dtype == theirs.dtype
             assert np.array_equal(ours, theirs)
@@ -122,7 +122,7 @@ def test_far_epochs_are_reached_without_reading_the_ones_before() -> None:
         return tf.numpy_function(lambda value: (reads.append(int(value)), value)[1], [x], tf.int64)
 
     feed = feed_of(20, batch_size=5, preprocess=preprocess)
-    ahead = list(feed.at(epoch=1000, step=2).train.take(1))
+    ahead = list(feed.at(epoch=1000, step=2).repeated.take(1))
     assert len(ahead) == 1
     assert len(reads) < 200
 
@@ -170,16 +170,16 @@ def test_splits_are_disjoint_and_complete(size: int, validation: float, test: fl
 
 
 def test_two_feeds_of_one_seed_are_equal_and_of_two_seeds_are_not() -> None:
-    batches = {seed: tuple(itertools.chain(*ids(feed_of(30, seed=seed).train, 2))) for seed in (-1, 0, 1, 2**31, 2**63, 2**200)}
+    batches = {seed: tuple(itertools.chain(*ids(feed_of(30, seed=seed).repeated, 2))) for seed in (-1, 0, 1, 2**31, 2**63, 2**200)}
     assert len(set(batches.values())) == len(batches)
-    assert tuple(itertools.chain(*ids(feed_of(30, seed=0).train, 2))) == batches[0]
+    assert tuple(itertools.chain(*ids(feed_of(30, seed=0).repeated, 2))) == batches[0]
 
 
 def test_augmentation_belongs_to_the_example_and_not_to_the_batch() -> None:
     def drawn(batch: int, calls: int | None = None) -> list[dict[int, float]]:
         feed = feed_of(13, batch_size=batch, augment=noisy, num_parallel_calls=calls)
         epochs = []
-        iterator = iter(feed.train)
+        iterator = iter(feed.repeated)
         for _ in range(3):
             values = np.concatenate([next(iterator).numpy() for _ in range(feed.steps_per_epoch)])
             epochs.append({int(value): float(value) for value in values})
@@ -194,7 +194,7 @@ def test_augmentation_belongs_to_the_example_and_not_to_the_batch() -> None:
 
 def test_without_shuffle_the_order_is_the_sources_in_every_epoch() -> None:
     feed = feed_of(7, batch_size=3, shuffle=False)
-    assert ids(feed.train, 6) == [[0, 1, 2], [3, 4, 5], [6]] * 2
+    assert ids(feed.repeated, 6) == [[0, 1, 2], [3, 4, 5], [6]] * 2
 
 
 def test_datasets_are_plain_and_specs_are_known() -> None:

@@ -22,7 +22,7 @@ Counts = collections.Counter[int]
 def epochs_of(feed: tfinput.Feed, count: int) -> list[list[int]]:
     """The identities in each of some epochs, one after another."""
     steps = feed.steps_per_epoch
-    batches = ids(feed.train, count * steps)
+    batches = ids(feed.repeated, count * steps)
     return [list(itertools.chain(*batches[at : at + steps])) for at in range(0, count * steps, steps)]
 
 
@@ -112,9 +112,9 @@ def test_a_balanced_order_does_not_depend_on_how_it_is_served_and_goes_on_anywhe
         assert [*itertools.chain(*epochs_of(built(batch, num_parallel_calls=calls), 3))] == expected
     assert [*itertools.chain(*epochs_of(built(4, preprocess=lambda x, y: (x, y), cache="memory"), 3))] == expected
     feed = built(4)
-    whole = ids(feed.train, 15)
+    whole = ids(feed.repeated, 15)
     for step in (1, 4, 5, 10):
-        assert ids(feed.at(step=step).train, 4) == whole[step : step + 4]
+        assert ids(feed.at(step=step).repeated, 4) == whole[step : step + 4]
     assert [*itertools.chain(*epochs_of(built(1, seed=1), 3))] != expected
 
 
@@ -124,14 +124,14 @@ def test_an_example_that_comes_again_in_an_epoch_is_augmented_anew() -> None:
 
     def drawn(batch: int) -> list[float]:
         feed = tfinput.from_arrays(np.arange(18), LABELS, batch_size=batch, balance="classes", augment=noisy)
-        return [*itertools.chain(*(x.numpy().tolist() for x, _ in feed.train.take(2 * feed.steps_per_epoch)))]
+        return [*itertools.chain(*(x.numpy().tolist() for x, _ in feed.repeated.take(2 * feed.steps_per_epoch)))]
 
     values = drawn(4)
     alone = [value for value in values if int(value) == 17]
     assert len(alone) == 12 == len(set(alone))
     assert drawn(7) == values
     feed = tfinput.from_arrays(np.arange(18), LABELS, batch_size=5, balance="classes", augment=noisy)
-    tail = [x.numpy().tolist() for x, _ in feed.at(epoch=1, step=2).train.take(2)]
+    tail = [x.numpy().tolist() for x, _ in feed.at(epoch=1, step=2).repeated.take(2)]
     assert [*itertools.chain(*tail)] == values[28:36]
 
 
@@ -223,9 +223,9 @@ def test_a_mixed_order_does_not_depend_on_how_it_is_served_and_goes_on_anywhere(
         assert [*itertools.chain(*epochs_of(built(batch), 3))] == expected
     assert [*itertools.chain(*epochs_of(built(3, preprocess=lambda x: x), 3))] == expected
     feed = built(3)
-    whole = ids(feed.train, 20)
+    whole = ids(feed.repeated, 20)
     for step in (2, 5, 6, 12):
-        assert ids(feed.at(step=step).train, 5) == whole[step : step + 5]
+        assert ids(feed.at(step=step).repeated, 5) == whole[step : step + 5]
 
 
 def test_validation_is_each_feeds_own_once_and_never_trains() -> None:
@@ -257,7 +257,7 @@ def test_nests_texts_and_files_are_stitched_in_the_order_of_the_draw(tmp_path: P
         tfinput.from_arrays(*parts(200, 9)),
     ]
     mixed = tfinput.mix(feeds, weights=[1, 2, 1], batch_size=5)
-    for x, y in mixed.train.take(2 * mixed.steps_per_epoch):
+    for x, y in mixed.repeated.take(2 * mixed.steps_per_epoch):
         number = x["number"].numpy()
         assert x["wide"].numpy().tolist() == np.repeat(number[:, None], 3, axis=1).tolist()
         assert [text.decode() for text in x["text"].numpy()] == [str(each) for each in number]
@@ -287,7 +287,7 @@ def test_files_mix_with_arrays_each_with_the_functions_of_its_own_feed(tmp_path:
     assert mixed.class_names == images.class_names
     assert mixed.element_spec[0].shape.as_list() == [None, 4, 4, 3]
     augmented = []
-    served = [(x.numpy(), y.numpy()) for x, y in mixed.train.take(2 * mixed.steps_per_epoch)]
+    served = [(x.numpy(), y.numpy()) for x, y in mixed.repeated.take(2 * mixed.steps_per_epoch)]
     for x, y in served:
         for image, label in zip(x, y, strict=True):
             shift = float(image[0, 0, 0]) - label
@@ -299,7 +299,7 @@ def test_files_mix_with_arrays_each_with_the_functions_of_its_own_feed(tmp_path:
     assert len(augmented) == 10 == len({round(each, 6) for each in augmented})
     assert all(0 <= each <= 0.26 for each in augmented)
     for step in (1, 5):
-        tail = list(mixed.at(step=step).train.take(2))
+        tail = list(mixed.at(step=step).repeated.take(2))
         for (x, y), (ours, labels) in zip(tail, served[step:], strict=False):
             assert x.numpy().tobytes() == ours.tobytes()
             assert y.numpy().tolist() == labels.tolist()
@@ -329,7 +329,7 @@ def test_padded_examples_mix(tmp_path: Path) -> None:
     for name, text in (("a", "a\nbcd\n"), ("b", "ef\nghijk\n")):
         (tmp_path / name).write_text(text)
         feeds.append(tfinput.from_text(tmp_path / name, preprocess=tf.strings.bytes_split, verbose=False))
-    (batch,) = tfinput.mix(feeds, batch_size=4).train.take(1)
+    (batch,) = tfinput.mix(feeds, batch_size=4).repeated.take(1)
     assert sorted(b"".join(row) for row in batch.numpy()) == [b"a", b"bcd", b"ef", b"ghijk"]
     assert batch.shape == (4, 5)
 
@@ -337,7 +337,7 @@ def test_padded_examples_mix(tmp_path: Path) -> None:
 def test_functions_given_to_the_mix_come_after_the_feeds_own() -> None:
     feeds = two(preprocess=lambda x: x * 10)
     mixed = tfinput.mix(feeds, batch_size=17, preprocess=lambda x: x + 1, batch_augment=lambda x: x * 2)
-    (batch,) = ids(mixed.train, 1)
+    (batch,) = ids(mixed.repeated, 1)
     assert sorted(batch) == [2 * (10 * each + 1) for each in [*range(12), *range(100, 105)]]
     assert ids(mixed.examples("train"))[0] == [10 * each + 1 for each in [*range(12), *range(100, 105)]]
 
@@ -345,7 +345,7 @@ def test_functions_given_to_the_mix_come_after_the_feeds_own() -> None:
 def test_classes_of_a_mix_can_be_balanced() -> None:
     feeds = [tfinput.from_arrays(np.arange(10), np.zeros(10, int)), tfinput.from_arrays(np.arange(100, 104), np.array([1, 1, 1, 0]))]
     mixed = tfinput.mix(feeds, balance="classes", batch_size=14)
-    (batch,) = mixed.train.take(1)
+    (batch,) = mixed.repeated.take(1)
     assert np.bincount(batch[1].numpy()).tolist() == [7, 7]
 
 
@@ -462,7 +462,7 @@ def test_streams_and_other_classes_are_refused(tmp_path: Path) -> None:
     ):
         tfinput.mix(feeds)
     kept = tfinput.from_csv(path, label="y", in_memory=False, verbose=False, cache="memory")
-    (batch,) = tfinput.mix([feeds[0], kept], batch_size=40).train.take(1)
+    (batch,) = tfinput.mix([feeds[0], kept], batch_size=40).repeated.take(1)
     assert sorted(batch[0]["a"].numpy().tolist()) == sorted([*range(20)] * 2)
     folders = []
     for names in (("cat", "dog"), ("cat", "fox")):

@@ -26,7 +26,7 @@ GOLDEN = {
 def test_golden_orders(seed: int) -> None:
     """These orders are a promise: a release that changes them must say so."""
     feed = tfinput.from_arrays(np.arange(10), batch_size=10, seed=seed)
-    assert ids(feed.train, 3) == GOLDEN[seed]
+    assert ids(feed.repeated, 3) == GOLDEN[seed]
 
 
 def ours(size: int, seed: int, epochs: range) -> np.ndarray[Any, Any]:
@@ -107,12 +107,12 @@ def test_very_large_sets_are_permuted_in_constant_memory(monkeypatch: pytest.Mon
     monkeypatch.setattr(order, "MATERIALISED", 50)
     size = 101
     feed = tfinput.from_arrays(np.arange(size), batch_size=7, seed=5)
-    batches = ids(feed.train, 4 * feed.steps_per_epoch)
+    batches = ids(feed.repeated, 4 * feed.steps_per_epoch)
     epochs = [list(itertools.chain(*batches[place : place + 15])) for place in range(0, 60, 15)]
     assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 4
     for start in range(40):
-        assert ids(feed.at(step=start).train, 5) == batches[start : start + 5]
+        assert ids(feed.at(step=start).repeated, 5) == batches[start : start + 5]
     split = tfinput.from_arrays(np.arange(200), batch_size=7, validation_split=60, drop_remainder=True)
     seen = list(itertools.chain(*ids(split.train, split.steps_per_epoch)))
     assert len(set(seen)) == 140

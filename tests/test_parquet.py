@@ -137,7 +137,7 @@ def test_the_laws_hold_in_memory_and_streamed(tmp_path: Path, way: dict[str, Any
         written(tmp_path / f"{place}.parquet", {**columns, "t": pa.array(columns["t"], pa.string())}, row_group_size=4)
     feed = tfinput.from_parquet(tmp_path, label="y", weight="w", batch_size=8, validation_split=11, stratify=True, **way)
     steps = feed.steps_per_epoch
-    batches = list(itertools.islice(feed.train, 3 * steps))
+    batches = list(itertools.islice(feed.repeated, 3 * steps))
     for x, y, weight in batches:
         assert x["t"].numpy().tolist() == [f"r{each}".encode() for each in x["i"].numpy()]
         assert (y.numpy() == x["i"].numpy() % 5).all()
@@ -151,7 +151,7 @@ def test_the_laws_hold_in_memory_and_streamed(tmp_path: Path, way: dict[str, Any
     assert held == sorted(held)
     assert seen[:steps] != seen[steps : 2 * steps]
     for start in (2, steps + 3):
-        tail = [x["i"].numpy().tolist() for x, *_ in itertools.islice(feed.at(epoch=0, step=start).train, 4)]
+        tail = [x["i"].numpy().tolist() for x, *_ in itertools.islice(feed.at(epoch=0, step=start).repeated, 4)]
         assert tail == seen[start : start + 4]
 
 

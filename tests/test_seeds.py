@@ -22,7 +22,7 @@ SEEDS = sorted({*itertools.chain(*COLLIDING_IN_TENSORFLOW), -2, 2, 42, 2**64, 2*
 
 def served(seed: Any, **options: Any) -> tuple[int, ...]:
     feed = tfinput.from_arrays(np.arange(40), batch_size=40, seed=seed, **options)
-    return tuple(ids(feed.train, 1)[0])
+    return tuple(ids(feed.repeated, 1)[0])
 
 
 @pytest.mark.floor
@@ -53,7 +53,7 @@ def test_none_draws_a_seed_and_shows_it() -> None:
     assert len({feed.seed for feed in feeds}) == 3
     for feed in feeds:
         assert f"seed={feed.seed})" in repr(feed)
-        assert tuple(ids(feed.train, 1)[0]) == served(feed.seed)
+        assert tuple(ids(feed.repeated, 1)[0]) == served(feed.seed)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def build_and_consume(noise: Any, folder: Any) -> list[Any]:
         cache=folder,
     )
     fold = feed.kfold(3)[1]
-    datasets = [feed.train.take(2 * feed.steps_per_epoch), feed.test, feed.at(3, 1).train.take(2), fold.train.take(3), fold.validation]
+    datasets = [feed.repeated.take(2 * feed.steps_per_epoch), feed.test, feed.at(3, 1).repeated.take(2), fold.repeated.take(3), fold.validation]
     return [[batch[0].numpy().tolist() for batch in dataset] for dataset in datasets]
 
 

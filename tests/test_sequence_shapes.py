@@ -24,12 +24,12 @@ def expected(numbers: list[int]) -> list[list[int]]:
 def test_lengths_that_vary_are_padded_or_ragged(workers: int) -> None:
     feed = tfinput.from_sequence(Rows(), batch_size=3, ragged=True, workers=workers)
     for epoch in range(2):
-        batches = list(itertools.islice(feed.at(epoch=epoch).train, 3))
+        batches = list(itertools.islice(feed.at(epoch=epoch).repeated, 3))
         numbers = [batch[1].numpy().astype(int).tolist() for batch in batches]
         assert [batch[0]["row"].to_list() for batch in batches] == [expected(each) for each in numbers]
         assert sorted(itertools.chain(*numbers)) == list(range(len(LENGTHS)))
     like = tfinput.from_arrays(np.arange(len(LENGTHS)), batch_size=3)
-    assert ids(feed.train.map(lambda x, y: y), 3) == ids(like.train, 3)
+    assert ids(feed.repeated.map(lambda x, y: y), 3) == ids(like.repeated, 3)
     signature = (
         {"row": tf.TensorSpec([None], tf.int64), "text": tf.TensorSpec([None], tf.string)},
         tf.TensorSpec([], tf.float32),
@@ -78,7 +78,7 @@ def needed(name: str) -> Any:
 def whole(feed: Any) -> None:
     """Two epochs and a validation of 12 examples that are their own identities, in the order of arrays."""
     like = tfinput.from_arrays(np.arange(12), batch_size=4, validation_split=3)
-    assert ids(feed.train, 6) == ids(like.train, 6)
+    assert ids(feed.repeated, 6) == ids(like.repeated, 6)
     assert ids(feed.validation) == ids(like.validation)
 
 
@@ -123,5 +123,5 @@ def test_a_data_source_of_tensorflow_datasets(workers: int, tmp_path: Path) -> N
     assert len(set(stored)) == 12
     feed = tfinput.from_sequence(made, batch_size=4, validation_split=3, ragged=True, preprocess=lambda row: row["number"], workers=workers)
     like = tfinput.from_arrays(np.array(stored), batch_size=4, validation_split=3)
-    assert ids(feed.train, 6) == ids(like.train, 6)
+    assert ids(feed.repeated, 6) == ids(like.repeated, 6)
     assert ids(feed.validation) == ids(like.validation)

@@ -35,7 +35,7 @@ def test_the_order_is_that_of_arrays(size: int, batch: int) -> None:
     arrays = tfinput.from_arrays(np.arange(size), **options)
     steps = feed.steps_per_epoch
     assert feed.steps_per_epoch == arrays.steps_per_epoch
-    assert ids(feed.train, 3 * steps) == ids(arrays.train, 3 * steps)
+    assert ids(feed.repeated, 3 * steps) == ids(arrays.repeated, 3 * steps)
     if size > 4:
         assert ids(feed.validation) == ids(arrays.validation)
         assert feed.validation.cardinality() == feed.validation_steps == arrays.validation_steps
@@ -52,14 +52,14 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     for workers in (0, 1, 2):
         feed = tfinput.from_sequence(Numbers(size), batch_size=batch, workers=workers, augment=noisy, test_split=2)
         steps = feed.steps_per_epoch
-        found.append(ids(feed.train, 3 * steps))
+        found.append(ids(feed.repeated, 3 * steps))
         if workers != 1:
             step = workers + 1  # in the midst of an epoch, and at the border of one
-            assert ids(feed.at(step=step).train, steps) == found[0][step : step + steps]
+            assert ids(feed.at(step=step).repeated, steps) == found[0][step : step + steps]
             assert ids(feed.test) == [feed.indices["test"].tolist()]
     assert found[0] == found[1] == found[2]
     cached = tfinput.from_sequence(Numbers(size), batch_size=batch, workers=2, augment=noisy, test_split=2, cache=tmp_path)
-    assert ids(cached.train, 3 * steps) == found[0]
+    assert ids(cached.repeated, 3 * steps) == found[0]
 
 
 def test_fit_sees_every_item_once_an_epoch_and_evaluate_is_exact() -> None:
@@ -118,7 +118,7 @@ def test_a_pydataset_keeps_its_batches_and_hears_of_epochs_when_due(workers: int
     assert (feed.train_size, feed.steps_per_epoch, feed.batch_size) == (10, 4, 3)
     assert repr(feed).startswith("Feed(Batches: train 10 in 4 steps of 3; seed=0")
     items.heard.clear()
-    batches = ids(feed.train, 12)
+    batches = ids(feed.repeated, 12)
     whole = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
     for epoch in range(3):
         got = batches[4 * epoch : 4 * epoch + 4]
@@ -148,7 +148,7 @@ def test_many_at_once_where_items_can() -> None:
             return [self[index] for index in indices]
 
     feed = tfinput.from_sequence(Many(8), batch_size=4)
-    assert sorted(itertools.chain(*ids(feed.train, 2))) == list(range(8))
+    assert sorted(itertools.chain(*ids(feed.repeated, 2))) == list(range(8))
     assert all(len(call) == 4 for call in calls)
 
 
@@ -161,7 +161,7 @@ def test_items_of_every_kind() -> None:
     assert (y.dtype, raw.numpy().tolist(), weight.numpy().tolist()) == (tf.float16, [b"\xff\x00"] * 2, [True, True])
     torch = pytest.importorskip("torch")
     dataset = torch.utils.data.TensorDataset(torch.arange(6.0), torch.arange(6))
-    assert sorted(itertools.chain(*ids(tfinput.from_sequence(dataset, batch_size=4).train, 2))) == [0, 1, 2, 3, 4, 5]
+    assert sorted(itertools.chain(*ids(tfinput.from_sequence(dataset, batch_size=4).repeated, 2))) == [0, 1, 2, 3, 4, 5]
 
 
 def test_stratify_and_class_weight_read_the_classes() -> None:
@@ -241,7 +241,7 @@ def test_nothing_is_left_after_a_break_or_an_error_in_a_callback() -> None:
         time.sleep(0.05)
     before = len(me.children()), me.num_fds()
     for _ in range(2):
-        for _batch in feed.train:
+        for _batch in feed.repeated:
             assert "2 workers (2 running, " in repr(feed)
             end = time.monotonic() + 5
             while "batches ahead" not in repr(feed) and time.monotonic() < end:

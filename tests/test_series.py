@@ -102,7 +102,7 @@ def test_every_epoch_holds_every_window_once_in_a_new_order(batch: int, drop: bo
     )
     every = {tuple(range(start, start + 8, 2)) for start in range(0, 18, 2)}
     steps = feed.steps_per_epoch
-    served = list(feed.train.take(3 * steps))
+    served = list(feed.repeated.take(3 * steps))
     epochs = [[tuple(window) for window in windows(served[at : at + steps])] for at in (0, steps, 2 * steps)]
     for epoch in epochs:
         assert len(set(epoch)) == len(epoch)
@@ -114,13 +114,13 @@ def test_the_order_is_the_same_for_every_batch_size_and_goes_on_from_any_step() 
     def built(batch: int) -> tfinput.Feed:
         return tfinput.from_timeseries([np.arange(9), np.arange(50, 62)], sequence_length=3, batch_size=batch)
 
-    expected = windows(built(1).train.take(3 * 17))
+    expected = windows(built(1).repeated.take(3 * 17))
     feed = built(5)
     assert feed.steps_per_epoch == 4
-    assert windows(feed.train.take(12)) == expected
+    assert windows(feed.repeated.take(12)) == expected
     for step in range(9):
         at = step // 4 * 17 + step % 4 * 5
-        assert windows(feed.at(step=step).train.take(3)) == expected[at : at + len(windows(feed.at(step=step).train.take(3)))]
+        assert windows(feed.at(step=step).repeated.take(3)) == expected[at : at + len(windows(feed.at(step=step).repeated.take(3)))]
 
 
 def test_no_window_crosses_two_series() -> None:
@@ -178,7 +178,7 @@ def test_the_last_windows_are_held_out_in_the_order_of_time() -> None:
     assert feed.indices["test"].tolist() == list(range(86, 91))
     assert feed.indices["validation"].tolist() == list(range(59, 77))  # 18 of 91, and 9 left out behind them
     assert feed.indices["train"].tolist() == list(range(50))
-    served = [windows(dataset) for dataset in (feed.train.take(feed.steps_per_epoch), feed.validation, feed.test)]
+    served = [windows(dataset) for dataset in (feed.repeated.take(feed.steps_per_epoch), feed.validation, feed.test)]
     rows = [{row for window in part for row in window} for part in served]
     assert not rows[0] & rows[1]
     assert not rows[1] & rows[2]
@@ -287,7 +287,7 @@ def test_files_are_read_in_place_alone_and_beside_arrays(tmp_path: Path) -> None
         [tmp_path / "a.npy", other], [np.arange(30), np.arange(100, 130)], sequence_length=5, batch_size=7, validation_split=0.2
     )
     assert not feed.parts["train"].source.in_memory
-    for x, y in feed.train.take(feed.steps_per_epoch):
+    for x, y in feed.repeated.take(feed.steps_per_epoch):
         for window, aim in zip(x.numpy(), y.numpy(), strict=True):
             assert window.tobytes() == (BASE if aim < 100 else other)[aim % 100 : aim % 100 + 5].tobytes()
 
@@ -313,7 +313,7 @@ def test_a_cache_of_what_preprocess_gives_is_of_these_windows(tmp_path: Path) ->
 
 def test_hooks_get_one_window_and_errors_name_its_rows() -> None:
     feed = tfinput.from_timeseries(np.arange(9), sequence_length=3, augment=lambda x, seed: x + 100, validation_split=2)
-    assert min(min(window) for window in windows(feed.train.take(1))) >= 100
+    assert min(min(window) for window in windows(feed.repeated.take(1))) >= 100
     assert windows(feed.validation) == [[5, 6, 7], [6, 7, 8]]
 
     def broken(x: Any) -> Any:
@@ -328,7 +328,7 @@ def test_hooks_get_one_window_and_errors_name_its_rows() -> None:
 def test_classes_of_windows_can_be_balanced() -> None:
     aims = (np.arange(40) >= 35).astype(int)
     feed = tfinput.from_timeseries(np.arange(42), aims, sequence_length=3, balance="classes", batch_size=40)
-    for batch in feed.train.take(3):
+    for batch in feed.repeated.take(3):
         assert np.bincount(batch[1].numpy()).tolist() == [20, 20]
         assert all(aims[window[0]] == aim for window, aim in zip(batch[0].numpy(), batch[1].numpy(), strict=True))
 

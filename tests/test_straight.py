@@ -189,5 +189,5 @@ def test_records_are_parsed_by_straight_functions(tmp_path: Path, monkeypatch: p
     )
     assert asked
     assert all(asked)
-    rows = np.concatenate([batch.numpy() for batch in feed.train.take(2)])
+    rows = np.concatenate([batch.numpy() for batch in feed.repeated.take(2)])
     assert sorted(map(tuple, rows)) == sorted(map(tuple, NUMBERS))

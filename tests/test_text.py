@@ -85,9 +85,9 @@ def test_what_was_found_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_every_epoch_holds_every_file_once_and_validation_is_exact(tmp_path: Path, batch: int) -> None:
     feed = feed_of(numbered(tmp_path), batch_size=batch, validation_split=3, stratify=True)
     steps = feed.steps_per_epoch
-    seen = rows(feed.train, 3 * steps)
+    seen = rows(feed.repeated, 3 * steps)
     epochs = [seen[start : start + feed.train_size] for start in range(0, 3 * feed.train_size, feed.train_size)]
-    assert rows(feed.at(2).train, steps) == epochs[2]
+    assert rows(feed.at(2).repeated, steps) == epochs[2]
     held = rows(feed.validation)
     assert held == rows(feed.validation)
     for epoch in epochs:
@@ -239,8 +239,8 @@ def test_laws_hold_for_lines(tmp_path: Path) -> None:
     for epoch in range(3):
         seen = [(int(text), label) for text, label in rows(feed.at(epoch).train, feed.steps_per_epoch) + held]
         assert sorted(seen) == [(number, number % 3) for number in range(50)]
-    whole = rows(feed.train, 12)
-    assert rows(feed.at(step=3).train, 9) == whole[3 * 8 :]
+    whole = rows(feed.repeated, 12)
+    assert rows(feed.at(step=3).repeated, 9) == whole[3 * 8 :]
     assert sum(feed.class_weight().values()) == pytest.approx(3, abs=0.2)
 
 
@@ -267,7 +267,7 @@ def test_tokens_of_several_lengths_are_padded_or_ragged(tmp_path: Path, batch: i
     feed = feed_of(subject, preprocess=codes, ragged=ragged, batch_size=batch, validation_split=2)
     spec = feed.element_spec[0]
     assert isinstance(spec, tf.RaggedTensorSpec if ragged else tf.TensorSpec)
-    for dataset, steps in ((feed.train, 3 * feed.steps_per_epoch), (feed.validation, None), (feed.examples(), None)):
+    for dataset, steps in ((feed.repeated, 3 * feed.steps_per_epoch), (feed.validation, None), (feed.examples(), None)):
         seen = []
         for tokens, labels in itertools.islice(dataset, steps):
             lengths = [len(TOKENS[label]) for label in labels.numpy()]
@@ -296,7 +296,7 @@ def test_augmented_tokens_go_on_bit_for_bit_and_belong_to_the_example(tmp_path: 
     steps = feed.steps_per_epoch
 
     def taken(feed: tfinput.Feed, count: int) -> list[Any]:
-        return [(x.to_tensor() if ragged else x).numpy().tolist() + y.numpy().tolist() for x, y in itertools.islice(feed.train, count)]
+        return [(x.to_tensor() if ragged else x).numpy().tolist() + y.numpy().tolist() for x, y in itertools.islice(feed.repeated, count)]
 
     whole = taken(feed, 3 * steps)
     for start in (steps - 1, steps + 1):
@@ -305,7 +305,7 @@ def test_augmented_tokens_go_on_bit_for_bit_and_belong_to_the_example(tmp_path: 
     def by_example(batch: int) -> list[dict[int, list[float]]]:
         feed = feed_of((path, np.arange(7)), batch_size=batch, **options)
         found = []
-        for x, y in itertools.islice(feed.train, 2 * feed.steps_per_epoch):
+        for x, y in itertools.islice(feed.repeated, 2 * feed.steps_per_epoch):
             for row, label in zip(x if ragged else x.numpy(), y.numpy().tolist(), strict=True):
                 values = np.asarray(row)
                 found.append((label, values[values != 0].tolist()))
@@ -376,7 +376,7 @@ def test_texts_and_padded_tokens_in_a_cache(tmp_path: Path) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="expected a text file, got no file"):
         list(plain.examples())
     paths[0].write_bytes(TOKENS[0])
-    assert rows(caches[1].train, 6) == rows(plain.train, 6)
+    assert rows(caches[1].repeated, 6) == rows(plain.repeated, 6)
 
     def fixed(text: Any, label: Any) -> Any:
         tokens = codes(text, label)[0][:4]
@@ -385,7 +385,7 @@ def test_texts_and_padded_tokens_in_a_cache(tmp_path: Path) -> None:
     for cache in ("memory", tmp_path / "cache"):
         feed = feed_of(subject, preprocess=fixed, augment=masked, cache=cache, batch_size=3)
         again = feed_of(subject, preprocess=fixed, augment=masked, batch_size=3)
-        for (x, y), (other, label) in zip(itertools.islice(feed.train, 6), again.train, strict=False):
+        for (x, y), (other, label) in zip(itertools.islice(feed.repeated, 6), again.repeated, strict=False):
             assert x.numpy().tolist() == other.numpy().tolist()
             assert y.numpy().tolist() == label.numpy().tolist()
     refused(
@@ -440,7 +440,7 @@ def test_files_that_are_no_text_are_named_and_left_out(tmp_path: Path) -> None:
     for path in bad:
         message = re.escape(f"tfinput: {path}: expected text in utf-8, got {reasons[str(path)]}. {fix}")
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-            list(feed_of([path]).train.take(1))
+            list(feed_of([path]).repeated.take(1))
     every = dict(rows(feed_of(folder, encoding=None).examples()))
     assert every == {b"fine": 0, b"also": 1} | dict.fromkeys(bad.values(), 0)
     skipping = feed_of(folder, on_bad="skip")

@@ -95,7 +95,7 @@ def test_whole_epochs_and_exact_splits_of_every_format(prepared: dict[str, Any],
     feed = tfinput.from_tfds(builder, **options, batch_size=7)
     assert (feed.train_size, feed.validation_size, feed.test_size, feed.steps_per_epoch) == (30, 20, 10, 5)
     assert feed.class_names == ("a", "b", "c")
-    train = pixels(feed.train, 15)
+    train = pixels(feed.repeated, 15)
     for epoch in range(3):
         assert sorted(flat(train[epoch * 5 : epoch * 5 + 5])) == sorted(by_tfds(prepared["tfrecord"], "train[:60%]"))
     assert train[:5] != train[5:10]
@@ -104,9 +104,9 @@ def test_whole_epochs_and_exact_splits_of_every_format(prepared: dict[str, Any],
             assert flat(pixels(feed.examples(name))) == by_tfds(prepared["tfrecord"], expression)
     assert feed.validation.cardinality() == feed.validation_steps == 4
     for step in (3, 6):
-        assert pixels(feed.at(step=step).train, 3) == train[step : step + 3]
+        assert pixels(feed.at(step=step).repeated, 3) == train[step : step + 3]
     other = tfinput.from_tfds(builder, **options, batch_size=30, num_parallel_calls=3)
-    assert flat(pixels(other.train, 3)) == flat(train)
+    assert flat(pixels(other.repeated, 3)) == flat(train)
     for image, label in feed.examples():
         assert label.numpy().tolist() == (image.numpy()[:, 0, 0, 0] % 3).tolist()
 
@@ -114,7 +114,7 @@ def test_whole_epochs_and_exact_splits_of_every_format(prepared: dict[str, Any],
 def test_the_order_is_frozen(prepared: dict[str, Any]) -> None:
     feed = tfinput.from_tfds(prepared["tfrecord"], train="train[10:23]", batch_size=13)
     source_order = by_tfds(prepared["tfrecord"], "train[10:23]")
-    assert [[source_order.index(number) for number in batch] for batch in pixels(feed.train, 2)] == GOLDEN
+    assert [[source_order.index(number) for number in batch] for batch in pixels(feed.repeated, 2)] == GOLDEN
 
 
 SPLITS = [
@@ -137,9 +137,9 @@ def test_augmentation_resumes_bit_for_bit(prepared: dict[str, Any]) -> None:
         return tf.cast(image, tf.float32) + tf.random.stateless_uniform((4, 4, 1), seed), label
 
     feed = tfinput.from_tfds(prepared["tfrecord"], batch_size=8, augment=augment, validation_split=0.2)
-    whole = [batch[0].numpy() for batch in feed.train.take(12)]
+    whole = [batch[0].numpy() for batch in feed.repeated.take(12)]
     for step in (2, 8):
-        for ours, theirs in zip(feed.at(step=step).train.take(3), whole[step:], strict=False):
+        for ours, theirs in zip(feed.at(step=step).repeated.take(3), whole[step:], strict=False):
             assert np.array_equal(ours[0], theirs)
 
 
@@ -207,7 +207,7 @@ def test_evaluate_equals_numpy_and_fit_runs(prepared: dict[str, Any]) -> None:
 def test_a_cache_keeps_the_examples(prepared: dict[str, Any], tmp_path: Path, cache: str) -> None:
     feed = tfinput.from_tfds(prepared["tfrecord"], cache="memory" if cache == "memory" else tmp_path, batch_size=50)
     order = flat(next(iter(tfinput.from_arrays(np.arange(50)[:, None], batch_size=50).train)).numpy().tolist())
-    assert flat(pixels(feed.train, 1)) == np.array(by_tfds(prepared["tfrecord"], "train"))[order].tolist()
+    assert flat(pixels(feed.repeated, 1)) == np.array(by_tfds(prepared["tfrecord"], "train"))[order].tolist()
 
 
 def test_pictures_of_several_sizes_are_resized_in_preprocess(tmp_path: Path) -> None:
@@ -344,11 +344,11 @@ def test_made_up_data_of_tfds_stand_in_for_a_dataset() -> None:
     every = {image.tobytes() for batch in feed.examples() for image in batch[0].numpy()}
     assert len(every) == 23
     for _ in range(2):
-        images = [image.tobytes() for batch in feed.train.take(3) for image in batch[0].numpy()]
+        images = [image.tobytes() for batch in feed.repeated.take(3) for image in batch[0].numpy()]
         assert sorted(images) == sorted(every)
     assert feed.element_spec[0].shape[1:] == (28, 28, 1)
     with tfds.testing.mock_data(num_examples=23):
         held = tfinput.from_dataset(tfds.load("mnist", split="train", as_supervised=True), batch_size=10, validation_split=0.3)
     ours = [image.tobytes() for batch in held.validation for image in batch[0].numpy()]
-    theirs = [image.tobytes() for batch in held.train.take(held.steps_per_epoch) for image in batch[0].numpy()]
+    theirs = [image.tobytes() for batch in held.repeated.take(held.steps_per_epoch) for image in batch[0].numpy()]
     assert sorted(ours + theirs) == sorted(every)

@@ -56,7 +56,7 @@ def assert_laws(make: Callable[..., Any]) -> list[list[int]]:
     """Whole epochs, exact validation, and each later point the same as in the uninterrupted stream; gives two epochs."""
     feed = make()
     steps = feed.steps_per_epoch
-    train = numbers(feed.train, 3 * steps)
+    train = numbers(feed.repeated, 3 * steps)
     for epoch in range(3):
         got = list(itertools.chain(*train[epoch * steps : (epoch + 1) * steps]))
         assert sorted(got) == feed.indices["train"].tolist()
@@ -65,7 +65,7 @@ def assert_laws(make: Callable[..., Any]) -> list[list[int]]:
         assert not set(feed.indices["train"]) & set(feed.indices["validation"])
         assert int(feed.validation.cardinality()) == feed.validation_steps
     for step in (steps - 1, steps + 2):
-        assert numbers(feed.at(step=step).train, 2) == train[step : step + 2]
+        assert numbers(feed.at(step=step).repeated, 2) == train[step : step + 2]
     assert train[:steps] != train[steps : 2 * steps]
     return train[: 2 * steps]
 
@@ -76,7 +76,7 @@ def test_every_record_comes_once_an_epoch_in_an_order_that_any_point_can_be_foun
     pattern = shards(tmp_path, [150, 3, 140], compression)
     train = assert_laws(lambda: feed_of(pattern, batch_size=23, validation_split=0.3, shuffle_window=window))
     feed = feed_of(pattern, batch_size=1 if window else 1000, validation_split=0.3, shuffle_window=window, num_parallel_calls=3)
-    assert list(itertools.chain(*numbers(feed.train, 2 * feed.steps_per_epoch))) == list(itertools.chain(*train))
+    assert list(itertools.chain(*numbers(feed.repeated, 2 * feed.steps_per_epoch))) == list(itertools.chain(*train))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_small_sets(tmp_path: Path, count: int, options: dict[str, Any]) -> None
     for batch_size in (4,) if options else (1, 4, 9):
         feed = feed_of(pattern, batch_size=batch_size, shuffle_window=3, **options)
         steps = feed.steps_per_epoch
-        train = numbers(feed.train, 3 * steps)
+        train = numbers(feed.repeated, 3 * steps)
         for epoch in range(3):
             got = list(itertools.chain(*train[epoch * steps : (epoch + 1) * steps]))
             assert len(set(got)) == len(got) == min(steps * batch_size, feed.train_size)
@@ -98,27 +98,27 @@ def test_small_sets(tmp_path: Path, count: int, options: dict[str, Any]) -> None
             if not options.get("shuffle", True):
                 assert got == feed.indices["train"].tolist()
         late = steps + steps // 2
-        assert numbers(feed.at(step=late).train, 2) == train[late : late + 2]
+        assert numbers(feed.at(step=late).repeated, 2) == train[late : late + 2]
 
 
 def test_what_is_dropped_changes_and_seeds_differ(tmp_path: Path) -> None:
     pattern = shards(tmp_path, [40])
     feed = feed_of(pattern, batch_size=16, drop_remainder=True)
-    batches = numbers(feed.train, 8)
+    batches = numbers(feed.repeated, 8)
     epochs = [set(batches[place] + batches[place + 1]) for place in range(0, 8, 2)]
     assert len(set(map(frozenset, epochs))) > 1
-    orders = {tuple(itertools.chain(*numbers(feed_of(pattern, seed=seed).train, 2))) for seed in range(3)}
+    orders = {tuple(itertools.chain(*numbers(feed_of(pattern, seed=seed).repeated, 2))) for seed in range(3)}
     assert len(orders) == 3
 
 
 def test_the_order_of_an_epoch_is_frozen(tmp_path: Path) -> None:
     feed = feed_of(shards(tmp_path, [9, 4]), batch_size=13, shuffle_window=8)
-    assert numbers(feed.train, 2) == GOLDEN
+    assert numbers(feed.repeated, 2) == GOLDEN
 
 
 def test_the_runs_of_all_files_are_mixed(tmp_path: Path) -> None:
     feed = feed_of(shards(tmp_path, [400, 400, 400]), batch_size=200, shuffle_window=400)
-    for batch in numbers(feed.train, 6):
+    for batch in numbers(feed.repeated, 6):
         assert len({number // 400 for number in batch}) > 1
 
 
@@ -129,8 +129,8 @@ def test_parse_one_by_one_and_raw_records_give_the_same_order(tmp_path: Path) ->
         found = tf.io.parse_single_example(record, FEATURES)
         return {"x": found["x"]}, found["y"]
 
-    expected = numbers(feed_of(pattern).train, 6)
-    assert numbers(tfinput.from_tfrecords(pattern, parse=parse, verbose=False).train, 6) == expected
+    expected = numbers(feed_of(pattern).repeated, 6)
+    assert numbers(tfinput.from_tfrecords(pattern, parse=parse, verbose=False).repeated, 6) == expected
 
     def branching(record: Any) -> Any:
         x, y = parse(record)
@@ -138,8 +138,8 @@ def test_parse_one_by_one_and_raw_records_give_the_same_order(tmp_path: Path) ->
             y = y + 1
         return x, y
 
-    assert numbers(tfinput.from_tfrecords(pattern, parse=branching, verbose=False).train, 6) == expected
-    raw = itertools.islice(tfinput.from_tfrecords(pattern, verbose=False).train, 6)
+    assert numbers(tfinput.from_tfrecords(pattern, parse=branching, verbose=False).repeated, 6) == expected
+    raw = itertools.islice(tfinput.from_tfrecords(pattern, verbose=False).repeated, 6)
     assert [[tf.io.parse_single_example(record, FEATURES)["x"].numpy() for record in batch] for batch in raw] == expected
 
 
@@ -153,9 +153,9 @@ def test_augmentation_resumes_bit_for_bit(tmp_path: Path) -> None:
         return [batch[0]["noise"].numpy().tolist() for batch in itertools.islice(dataset, steps)]
 
     feed = feed_of(pattern, batch_size=7, augment=augment, shuffle_window=10)
-    whole = noise(feed.train, 15)
-    assert [noise(feed.at(step=step).train, 2) for step in (2, 6)] == [whole[step : step + 2] for step in (2, 6)]
-    by_one = noise(feed_of(pattern, batch_size=1, augment=augment, shuffle_window=10).train, 31)
+    whole = noise(feed.repeated, 15)
+    assert [noise(feed.at(step=step).repeated, 2) for step in (2, 6)] == [whole[step : step + 2] for step in (2, 6)]
+    by_one = noise(feed_of(pattern, batch_size=1, augment=augment, shuffle_window=10).repeated, 31)
     assert [row for batch in whole[:5] for row in batch] == [batch[0] for batch in by_one]
 
 
@@ -166,7 +166,7 @@ def test_a_cache_makes_it_an_array_source(tmp_path: Path, cache: str) -> None:
     feed = feed_of(pattern, cache=folder, validation_split=0.2, batch_size=8)
     assert_laws(lambda: feed)
     arrays = tfinput.from_arrays(np.arange(70), batch_size=8, validation_split=feed.indices["validation"])
-    assert numbers(feed.train, 20) == numbers(arrays.train, 20)
+    assert numbers(feed.repeated, 20) == numbers(arrays.repeated, 20)
 
 
 def test_fit_and_evaluate_equal_numpy(tmp_path: Path) -> None:
@@ -419,7 +419,7 @@ def test_files_without_records_may_lie_among_others(tmp_path: Path, compression:
                 writer.write(example(number))
     for _ in range(2):  # The second time, the counts are remembered.
         feed = tfinput.from_tfrecords(paths, features={"x": tf.io.FixedLenFeature([], tf.int64)}, batch_size=2, verbose=False)
-        found = [batch["x"].numpy().tolist() for batch in feed.train.take(feed.steps_per_epoch)]
+        found = [batch["x"].numpy().tolist() for batch in feed.repeated.take(feed.steps_per_epoch)]
         assert sorted(itertools.chain(*found)) == list(range(sum(sizes)))
         assert list(itertools.chain(*(batch["x"].numpy().tolist() for batch in feed.examples()))) == list(range(sum(sizes)))
 
@@ -510,10 +510,10 @@ def test_array_records_are_shuffled_like_arrays(tmp_path: Path) -> None:
     array_records(tmp_path / "a.array_record-1", map(example, range(40, 53)))
     pattern = str(tmp_path / "a.array_record-*")
     feed = feed_of(pattern, batch_size=8)
-    assert numbers(feed.train, 20) == numbers(tfinput.from_arrays(np.arange(53), batch_size=8).train, 20)
+    assert numbers(feed.repeated, 20) == numbers(tfinput.from_arrays(np.arange(53), batch_size=8).repeated, 20)
     assert_laws(lambda: feed_of(pattern, batch_size=8, validation_split=0.3))
     by_one = tfinput.from_tfrecords(pattern, parse=lambda row: tf.io.parse_single_example(row, FEATURES), batch_size=8, verbose=False)
-    assert numbers(by_one.train, 20) == numbers(feed.train, 20)
+    assert numbers(by_one.repeated, 20) == numbers(feed.repeated, 20)
 
 
 def test_array_records_hold_any_bytes_and_name_what_is_wrong(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def epoch(path: Path, quick: bool, monkeypatch: pytest.MonkeyPatch, **options: A
         if not quick:
             patch.setattr(usual, "decoder", lambda *_: None)
         feed = tfinput.from_images(path, **{"image_size": (7, 6), "batch_size": 8, "verbose": False, **options})
-        batches = [*feed.train.take(feed.steps_per_epoch), *feed.examples("train")]
+        batches = [*feed.repeated.take(feed.steps_per_epoch), *feed.examples("train")]
     return [[part.numpy() for part in batch] for batch in batches]
 
 

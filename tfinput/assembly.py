@@ -53,7 +53,7 @@ def build(
 
     feed = Feed(parts=parts, settings=rest, drawer=drawer)
     try:
-        _ = feed.train, feed.validation, feed.test  # Errors of the user's functions show here, not in model.fit.
+        _ = feed.repeated, feed.validation, feed.test  # Errors of the user's functions show here, not in model.fit.
     except (TypeError, ValueError) as error:
         if str(error).startswith("tfinput:"):
             raise error.with_traceback(None) from error.__cause__  # Without some forty frames of TensorFlow's tracing.

@@ -112,13 +112,18 @@ def blocks_at_a_time(asked: int | None, most: int) -> int:
 
 def apply(dataset: Any, choice: Parallelism, hosts: int = 1) -> Any:
     """Finish a dataset: prefetch where that pays, and set what TensorFlow must not decide."""
-    if choice.prefetch:
-        dataset = dataset.prefetch(choice.prefetch)
+    return with_options(dataset.prefetch(choice.prefetch) if choice.prefetch else dataset, choice, hosts)
+
+
+def with_options(dataset: Any, choice: Parallelism, hosts: int = 1) -> Any:
+    """Set what TensorFlow must not decide."""
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = choice.autotune
     # The default rewrites turn captured arrays into graph constants: a further copy of all data when an iterator starts.
     options.experimental_optimization.apply_default_optimizations = False
+    # What is not asked for yet must not be made: the last batch of a pass ends it.
+    options.experimental_optimization.inject_prefetch = False
     # Hosts have their pieces of each batch already.
     policy = tf.data.experimental.AutoShardPolicy
     options.experimental_distribute.auto_shard_policy = policy.DATA if hosts == 1 else policy.OFF

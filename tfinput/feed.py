@@ -14,6 +14,7 @@ from tfinput import fitting, interrupts, options, pipeline, seeds, shown
 from tfinput.errors import refusal, short
 from tfinput.labels import classes
 from tfinput.order import Members
+from tfinput.epoch_counter import EpochCounter
 from tfinput.source import Source
 from tfinput.steps import ALONE, even_batch_size, layout, position, whole
 
@@ -30,7 +31,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Feed:
-    """The data of a training run: an endless training dataset, finite full passes for the rest, and all counts.
+    """The data of a training run: a training dataset whose passes are epochs, finite full passes for the rest, and all counts.
 
     >>> import numpy as np, tfinput
     >>> feed = tfinput.from_arrays(np.zeros((10, 3)), np.arange(10), batch_size=4, validation_split=2)
@@ -49,13 +50,43 @@ class Feed:
     drawer: Any = dataclasses.field(default=None)
     epoch: int = 0
     step: int = 0
+    _epochs: EpochCounter = dataclasses.field(init=False)
 
-    @cached_property
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_epochs", EpochCounter(self.epoch))
+
+    @property
     def train(self) -> Any:
-        """The training dataset: endless; from each epoch's border on, `steps_per_epoch` batches hold every example once.
+        """The training dataset: one pass is one whole epoch, every example once in `steps_per_epoch` batches; the next pass is the next.
+
+        >>> import numpy as np, tfinput
+        >>> feed = tfinput.from_arrays(np.arange(5), batch_size=2)
+        >>> for epoch in range(2):
+        ...     print([batch.tolist() for batch in feed.train.as_numpy_iterator()])
+        [[3, 4], [1, 2], [0]]
+        [[2, 1], [4, 0], [3]]
+
+        A pass that has made its last batch moves on to the next epoch; a look at the first batches does not. After
+        `feed.at(epoch, step)` with a step, each pass is the rest of that epoch.
 
         Where several hosts train, these are this host's pieces of the batches. A loop of your own under `tf.distribute` takes
-        `strategy.distribute_datasets_from_function(lambda each: feed.train)`, with one replica on each host.
+        `strategy.distribute_datasets_from_function(lambda each: feed.repeated)`, with one replica on each host.
+        """
+        part = self.parts["train"]
+        if self.step:
+            return pipeline.train(part.source, part.members, self.settings, self.epoch, self.step, endless=False)
+        return pipeline.passes(self._one_epoch, self.steps_per_epoch, self.settings, EpochCounter(self.epoch, self._epochs))
+
+    @cached_property
+    def _one_epoch(self) -> Any:
+        part = self.parts["train"]
+        return pipeline.one_epoch(part.source, part.members, self.settings, self.epoch)
+
+    @cached_property
+    def repeated(self) -> Any:
+        """The training dataset without end: epoch after epoch, each of `steps_per_epoch` batches, without a seam.
+
+        Every pass begins where the feed does. This is what `fit_args` hands over: nothing drains at an epoch's border.
         """
         part = self.parts["train"]
         return pipeline.train(part.source, part.members, self.settings, self.epoch, self.step)
@@ -156,7 +187,7 @@ class Feed:
     @property
     def element_spec(self) -> Any:
         """The spec of a training batch."""
-        return self.train.element_spec
+        return self.repeated.element_spec
 
     @cached_property
     def indices(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -167,9 +198,9 @@ class Feed:
         return found
 
     def __iter__(self) -> Iterator[Any]:
-        """Give train and validation, for `train, validation = feed`."""
+        """Give train and validation, and test where there is one, for `train, validation = feed`."""
         interrupts.refresh()
-        return iter((self.train, self.validation))
+        return iter((self.train, self.validation, self.test) if "test" in self.parts else (self.train, self.validation))
 
     def fit_args(self, model: Any = None) -> dict[str, Any]:
         """Keyword arguments for `model.fit`: `model.fit(**feed.fit_args(), epochs=10)`.
@@ -190,7 +221,7 @@ class Feed:
         if model is not None:
             fitting.check_execution(model, train.members.drawn, self.settings)
             fitting.check_metrics(model, sizes, self.settings)
-        given = {"x": self.train, "steps_per_epoch": self.steps_per_epoch, "shuffle": False}
+        given = {"x": self.repeated, "steps_per_epoch": self.steps_per_epoch, "shuffle": False}
         if "validation" in self.parts:
             given |= {"validation_data": self.validation, "validation_steps": self.validation_steps}
         return given
@@ -226,7 +257,9 @@ class Feed:
         return self._pass("train") if split == "train" else getattr(self, split)
 
     def at(self, epoch: int = 0, step: int = 0) -> Feed:
-        """The same feed from a later point on, at no cost: `train` goes on bit for bit as it would have.
+        """The same feed from a later point on, at no cost: `repeated` goes on bit for bit as it would have.
+
+        `train` begins with that epoch; with a step, each pass is the rest of it.
 
         `step` may run past the epoch's end, so that `feed.at(step=int(model.optimizer.iterations))` resumes a run.
         """

@@ -84,18 +84,35 @@ def by_length(order: Any, lengths: Any, batch_size: int, stream: int, epoch: Any
     return tf.concat([tf.reshape(batches, (-1,)), order[whole:]], 0)
 
 
-def stream(members: Members, seen: int, seed: int, shuffle: bool, epoch: int, offset: int, lengths: Any = None, batch_size: int = 1) -> Any:
-    """An endless dataset of index vectors that, laid end to end, are the training order from example `offset` of `epoch` on.
+def numbers(first: Any, endless: bool) -> Any:
+    """The numbers of the epochs that a stream passes through: from the first on, or the first alone; an int or a tensor."""
+    return counter(first) if endless else tf.data.Dataset.from_tensors(tf.cast(first, tf.int64))
 
-    Epoch follows epoch without a seam, each the first `seen` examples of its own permutation (or of the source's order, without
-    `shuffle`) of the members, or of what their quotas take. How the vectors are cut is not part of the order: rebatch them. With
-    the `lengths` of the source's examples, each batch of the order holds examples of like lengths.
+
+def stream(
+    members: Members,
+    seen: int,
+    seed: int,
+    shuffle: bool,
+    epoch: Any,
+    offset: int,
+    endless: bool = True,
+    lengths: Any = None,
+    batch_size: int = 1,
+) -> Any:
+    """A dataset of index vectors that, laid end to end, are the training order from example `offset` of `epoch` on.
+
+    Where it is `endless`, epoch follows epoch without a seam; else it ends with the epoch, whose number may be a tensor. Each epoch
+    is the first `seen` examples of its own permutation (or of the source's order, without `shuffle`) of the members, or of what
+    their quotas take. How the vectors are cut is not part of the order: rebatch them. With the `lengths` of the source's examples,
+    each batch of the order holds examples of like lengths.
     """
     name = seeds.key(seed, "order")
     if shuffle and members.count > MATERIALISED and lengths is None and members.quotas is None:
-        return _counted(members, seen, name, epoch, offset)
-    everyone = None if members.chosen is None else members.tensor()
-    taken = None if members.quotas is None else members.quotas.drawer(seeds.key(seed, "quotas"))
+        return _counted(members, seen, name, epoch, offset, endless)
+    with tf.init_scope():  # Never a constant of a graph, which would copy it.
+        everyone = None if members.chosen is None else members.tensor()
+        taken = None if members.quotas is None else members.quotas.drawer(seeds.key(seed, "quotas"))
 
     def draw(number: Any) -> Any:
         every = members.tensor() if everyone is None else everyone
@@ -107,21 +124,25 @@ def stream(members: Members, seen: int, seed: int, shuffle: bool, epoch: int, of
         start = tf.where(number == epoch, tf.constant(offset, tf.int64), tf.constant(0, tf.int64))
         return order[start:seen]
 
+    orders = numbers(epoch, endless).map(draw)
     # The prefetch draws the next epoch's order while this one trains.
-    return counter(epoch).map(draw).prefetch(1)
+    return orders.prefetch(1) if endless else orders
 
 
-def _counted(members: Members, seen: int, name: int, epoch: int, offset: int, chunk: int = 8192) -> Any:
+def _counted(members: Members, seen: int, name: int, epoch: Any, offset: int, endless: bool = True, chunk: int = 8192) -> Any:
     """The same in constant memory, by permuting positions one at a time.
 
     Uses TensorFlow's `index_shuffle`. Its permutations of few elements are far from uniform and raw epoch numbers make poor seeds
     for it, so it serves only very large sets, with hashed seeds.
     """
-    everyone = None if members.chosen is None else members.tensor()
+    with tf.init_scope():
+        everyone = None if members.chosen is None else members.tensor()
     chunk = min(chunk, seen)  # so that it spans two epochs at most
 
     def draw(number: Any) -> Any:
         place = number * chunk + offset + tf.range(chunk, dtype=tf.int64)
+        if not endless:
+            place = place[: seen - number * chunk - offset]
         first = place[0] // seen
         within = place % seen
 
@@ -132,4 +153,4 @@ def _counted(members: Members, seen: int, name: int, epoch: int, offset: int, ch
         index = tf.where(place >= (first + 1) * seen, shuffled(first + 1), shuffled(first))
         return index if everyone is None else tf.gather(everyone, index)
 
-    return counter(0).map(draw)
+    return (counter(0) if endless else tf.data.Dataset.range(-(-(seen - offset) // chunk))).map(draw)

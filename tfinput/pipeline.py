@@ -1,4 +1,4 @@
-"""The throat: source x order x options -> the endless training dataset, or one finite full pass.
+"""The throat: source x order x options -> the training dataset, endless or an epoch a pass, or one finite full pass.
 
 A training step is a pure function of (seed, epoch, step): an endless stream of indices is cut into blocks, each block is
 read at once (several small batches in one call, whose fixed cost they share), and the blocks are cut into batches that end
@@ -8,14 +8,17 @@ where the epoch ends. Nothing drains at an epoch's border.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfinput import devices, hooks, order, padding, seeds, windows
+from tfinput.callback import weakly
 from tfinput.options import Settings
 from tfinput.order import Members
+from tfinput.epoch_counter import EpochCounter
 from tfinput.source import Source
 from tfinput.steps import Layout, Shares, layout
 
@@ -31,8 +34,8 @@ AHEAD_BYTES = 512 << 20
 
 
 @hooks.do_not_convert  # type: ignore[untyped-decorator]
-def train(source: Source, members: Members, settings: Settings, epoch: int = 0, step: int = 0) -> Any:
-    """The endless training dataset, from a step of an epoch on."""
+def train(source: Source, members: Members, settings: Settings, epoch: Any = 0, step: int = 0, endless: bool = True) -> Any:
+    """The training dataset from a step of an epoch on: endless, or to the end of the epoch, whose number may be a tensor then."""
     laid = layout(members.drawn, settings.batch_size, settings.drop_remainder)
     hosts = settings.shares.hosts
     size = (min(laid.batch_size, laid.last) if laid.steps == 1 else laid.batch_size) // hosts
@@ -42,15 +45,55 @@ def train(source: Source, members: Members, settings: Settings, epoch: int = 0, 
         drawn = functools.partial(order.stream, lengths=source.lengths, batch_size=laid.batch_size)
         if source.stream is not None:
             drawn = functools.partial(windows.stream, source)
-        stream = drawn(members, laid.seen, settings.seed, settings.shuffle, epoch, first)
+        stream = drawn(members, laid.seen, settings.seed, settings.shuffle, epoch, first, endless)
         stream = _of_host(stream, size, settings.shares)
         # A list of sizes goes round with the epochs; started at `step`, it still ends every epoch with its short batch.
         sizes = None if laid.uniform else [size] * (laid.steps - step - 1) + [laid.last] + [size] * step
         start = (epoch, first // hosts, laid.seen // hosts)
         batches = _read(source, stream, size, sizes, stages, start, settings, members.quotas is not None)
         batches = _on_batches(source, batches, settings, laid, epoch, step, augment=True)
-        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        return devices.apply(batches.apply(endless), devices.parallelism(settings.num_parallel_calls), hosts)
+        steps = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if endless else laid.steps - step)
+        return devices.apply(batches.apply(steps), devices.parallelism(settings.num_parallel_calls), hosts)
+
+
+def one_epoch(source: Source, members: Members, settings: Settings, first: int) -> Any:
+    """A function from an epoch's number, `first` or later, to its batches; traced once for all datasets that `passes` makes of it."""
+    windows.refuse_later(source, first)
+
+    def batches(epoch: Any) -> Any:
+        return train(source, members, settings, epoch, endless=False)
+
+    return tf.function(batches, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
+
+
+@hooks.do_not_convert  # type: ignore[untyped-decorator]
+def passes(epoch: Any, steps: int, settings: Settings, counter: EpochCounter) -> Any:
+    """The training dataset of which each pass is one `epoch`, of so many steps; `counter` says which, and hears of its last batch."""
+
+    def begin() -> Any:
+        return np.int64(counter.begin())
+
+    def end(begun: Any) -> Any:
+        counter.end(int(begun))
+        return begun
+
+    def one(begun: Any) -> Any:
+        batches = epoch(tf.maximum(begun, -1 - begun))
+        last = tf.data.Dataset.from_tensors(begun).map(hooks.do_not_convert(functools.partial(_called, end)))
+        numbers = tf.data.Dataset.range(steps - 1).concatenate(last)
+        return tf.data.Dataset.zip(batches, numbers).map(hooks.do_not_convert(lambda batch, _: batch))
+
+    with tf.device("CPU:0"):
+        begun = tf.data.Dataset.from_tensors(0).map(hooks.do_not_convert(lambda _: _called(begin)))
+        batches = begun.flat_map(hooks.do_not_convert(one)).apply(tf.data.experimental.assert_cardinality(steps))
+        return devices.with_options(batches, devices.parallelism(settings.num_parallel_calls), settings.shares.hosts)
+
+
+def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """One number that a Python function returns, in a graph."""
+    result = tf.numpy_function(weakly(function), arguments, tf.int64)
+    result.set_shape([])
+    return result
 
 
 @hooks.do_not_convert  # type: ignore[untyped-decorator]

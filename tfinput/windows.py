@@ -51,20 +51,24 @@ def _plan(stream: Stream, members: Members) -> _Plan:
     return _Plan(numbers[0], numbers[1], numbers[2], numbers[3], mask, members.count)
 
 
-def stream(source: Source, members: Members, seen: int, seed: int, shuffle: bool, epoch: int, offset: int) -> Any:
-    """An endless dataset of (indices, rows) that, laid end to end, are the training order from example `offset` of `epoch` on."""
+def stream(source: Source, members: Members, seen: int, seed: int, shuffle: bool, epoch: Any, offset: int, endless: bool = True) -> Any:
+    """A dataset of (indices, rows) that, laid end to end, are the training order from example `offset` of `epoch` on.
+
+    It is endless, or ends with the epoch, whose number may be a tensor.
+    """
     reading = _reading(source)
-    if isinstance(reading, OneStream) and (epoch or offset):
-        raise _read_once(source, f"epoch {epoch}, from example {offset} on")
-    plan = _plan(reading, members)
+    if isinstance(epoch, int):
+        refuse_later(source, epoch, offset)
+    with tf.init_scope():  # Never constants of a graph, which would copy them.
+        plan = _plan(reading, members)
     names = [seeds.key(seed, name) for name in ("units", "windows")] if shuffle else None
-    first = tf.constant(epoch, tf.int64)
+    first = tf.cast(epoch, tf.int64)
 
     def one_epoch(number: Any) -> Any:
         start = tf.where(number == first, tf.constant(offset, tf.int64), tf.constant(0, tf.int64))
         return _epoch(source, plan, seen, names, number, start)
 
-    return order.counter(epoch).flat_map(plain(one_epoch)).prefetch(AHEAD)
+    return order.numbers(epoch, endless).flat_map(plain(one_epoch)).prefetch(AHEAD)
 
 
 def full_pass(source: Source, members: Members) -> Any:
@@ -74,6 +78,12 @@ def full_pass(source: Source, members: Members) -> Any:
         raise _read_once(source, "a whole pass, the same each time")
     plan = _plan(_reading(source), members)
     return tf.data.Dataset.from_tensors(zero).flat_map(plain(lambda _: _epoch(source, plan, members.count, None, zero, zero)))
+
+
+def refuse_later(source: Source, epoch: int, offset: int = 0) -> None:
+    """What is read once can be read from its beginning only."""
+    if isinstance(source.stream, OneStream) and (epoch or offset):
+        raise _read_once(source, f"epoch {epoch}, from example {offset} on")
 
 
 def _read_once(source: Source, asked: str) -> Exception:
