@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -85,6 +86,26 @@ def trained() -> dict[str, Any]:
         "steps": [feed.steps_per_epoch, feed.validation_steps],
         "losses": history.history["val_loss"],
     }
+
+
+def everyday() -> list[dict[str, Any]]:
+    """What fit sees where it is given the datasets themselves, as every Keras page does: by steps an epoch, for a model built and not."""
+    x, y, _ = material()
+    together = [{}] if keras.backend.backend() == "torch" else [{}, {"steps_per_execution": 2}]
+    cases = []
+    for batch, compiled, fitted in itertools.product((23, 12, 8, 4), together, ({}, {"class_weight": {0: 1.0}})):
+        options: dict[str, Any] = {"batch_size": batch, "validation_split": HELD, "validation_batch_size": BATCH}
+        feed = tfinput.from_arrays(x, np.zeros(len(y), int), **options)
+        own = [part[0].numpy()[:, 0].astype(int).tolist() for part in feed.repeated.take(2 * EPOCHS * feed.steps_per_epoch)]
+        model = Recorder()
+        model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse", **compiled)
+        train, validation = feed
+        model.fit(train, validation_data=validation, epochs=EPOCHS, shuffle=False, verbose=0, **fitted)
+        # The model is built now, and the next fit goes on with the next epoch.
+        model.fit(train, epochs=EPOCHS, shuffle=False, verbose=0, **fitted)
+        held = model.seen["validation"]
+        cases.append({"batch": batch, "own": own, "seen": model.seen["train"], "held": held, "validation": feed.indices["validation"].tolist()})
+    return cases
 
 
 def evaluated() -> dict[str, Any]:
@@ -200,10 +221,14 @@ def filed() -> dict[str, Any]:
             model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
             model.fit(**feed.fit_args(), epochs=EPOCHS, verbose=0)
             seen = {kind: list(batches) for kind, batches in model.seen.items()}
+            passes = Recorder()
+            passes.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse")
+            passes.fit(feed.train, epochs=EPOCHS, shuffle=False, verbose=0)
             loss = model.evaluate(**feed.evaluate_args(), verbose=0)
             x, y = (np.concatenate(part) for part in zip(*feed.validation.as_numpy_iterator(), strict=True))
             found[make.__name__] = {
                 "seen": seen,
+                "passes": passes.seen["train"],
                 "own": [batch[0].numpy()[:, 0].astype(int).tolist() for batch in feed.repeated.take(EPOCHS * feed.steps_per_epoch)],
                 "steps": [feed.steps_per_epoch, feed.validation_steps],
                 "train": feed.indices["train"].tolist(),
@@ -214,4 +239,4 @@ def filed() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"trained": trained(), "evaluated": evaluated(), "layered": layered(), "filed": filed()}))
+    print(json.dumps({"trained": trained(), "everyday": everyday(), "evaluated": evaluated(), "layered": layered(), "filed": filed()}))

@@ -36,6 +36,26 @@ def fitted(strategy: Any) -> dict[str, Any]:
     }
 
 
+def everyday(strategy: Any) -> list[Any]:
+    """The weights that fit leaves, given the datasets and given `fit_args`, for several numbers of steps: they tell the order of batches."""
+    x = np.arange(24, dtype="float32")[:, None] / 24
+    cases = []
+    for batch in (24, 12, 8, 4):
+        weights = []
+        for pages in (False, True):
+            with strategy.scope():
+                net = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")])
+                net.compile(keras.optimizers.SGD(0.3), "mse")
+                feed = tfinput.from_arrays(x, np.square(x), batch_size=batch, validation_data=(x, x))
+            train, validation = feed
+            for epochs in (2, 1):
+                given = {"x": train, "validation_data": validation, "shuffle": False} if pages else feed.at(epoch=2 - 2 * (epochs // 2)).fit_args()
+                net.fit(**given, epochs=epochs, verbose=0)
+            weights.append([float(np.ravel(weight)[0]) for weight in net.get_weights()])
+        cases.append([batch, *weights])
+    return cases
+
+
 def refused(call: Any) -> str:
     try:
         call()
@@ -70,7 +90,7 @@ def main() -> None:
                     evaluated[layout] = net.evaluate(**feed.evaluate_args(), verbose=0)
                 loss, error = evaluated[layout]
                 found.append([size, batch, loss, float(np.square(off).mean()), error, float(np.abs(off).mean()), True])
-    print(json.dumps({"cases": found, "order": order, "shared": shared} | fitted(strategy)))
+    print(json.dumps({"cases": found, "order": order, "shared": shared, "everyday": everyday(strategy)} | fitted(strategy)))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,15 @@ def test_fit_validates_on_the_whole_set_once_and_the_same_each_epoch(backend: st
 
 
 @each_backend
+def test_fit_on_the_datasets_themselves_trains_on_the_same_in_the_same_order(backend: str) -> None:
+    cases = run(backend)["everyday"]
+    assert {case["batch"] for case in cases} == {4, 8, 12, 23}
+    for case in cases:
+        assert case["seen"] == case["own"], case["batch"]
+        assert epochs(case["held"], 3) == [case["validation"]] * 3
+
+
+@each_backend
 def test_a_later_fit_goes_on_where_the_first_would_have(backend: str) -> None:
     result = run(backend)["trained"]
     assert result["resumed"] == result["own"][result["steps"][0] :]
@@ -85,7 +94,7 @@ def test_random_keras_layers_in_the_pipeline_resume_bit_for_bit(backend: str) ->
 def test_files_and_python_code_are_fed_whole_and_in_the_order_of_tensorflows_own_iteration(backend: str, kind: str) -> None:
     result = run(backend)["filed"][kind]
     steps, held = result["steps"]
-    assert result["seen"]["train"] == result["own"] == run("tensorflow")["filed"][kind]["own"]
+    assert result["seen"]["train"] == result["passes"] == result["own"] == run("tensorflow")["filed"][kind]["own"]
     seen = epochs(result["seen"]["train"], steps)
     assert [sorted(epoch) for epoch in seen] == [result["train"]] * 3
     assert seen[0] != seen[1] != seen[2]

@@ -305,4 +305,6 @@ def test_evaluate_is_exact_on_two_replicas_and_the_order_is_that_of_one(mirrored
     assert told["shared"] == told["order"]
     assert told["weights"] == pytest.approx(trained(one_hosts()), rel=1e-5)
     assert told["validation"][-1] == pytest.approx(off(told["weights"], 5), rel=1e-5)
+    for batch, by_arguments, by_datasets in told["everyday"]:
+        assert by_datasets == by_arguments, batch
     assert "the first batch of train: expected a multiple of the 2 replicas, got 5. Enter the strategy's scope" in told["refused"]
