@@ -102,7 +102,7 @@ def epoch(trained: Any, arguments: dict[str, Any]) -> Callable[[], float]:
 def measured(case: dict[str, Any], repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         feed = feed_of(case, folder)
-        batch = tuple(keras.ops.convert_to_tensor(part.numpy()) for part in next(iter(feed.train)))
+        batch = tuple(keras.ops.convert_to_tensor(part.numpy()) for part in next(iter(feed.repeated)))
         nothing = tfinput.from_arrays(np.zeros((case["rows"], 1), "uint8"), batch_size=case["batch"])
         runs = {
             "tfinput": epoch(model(case["side"], case["width"]), feed.fit_args()),

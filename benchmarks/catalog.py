@@ -97,7 +97,7 @@ def child(case: dict[str, Any]) -> dict[str, list[float]]:
         peer = by_number(builder, steps) if indexed else harness.burst(loaded(builder, cached), steps // 8, steps)
         if cached:
             peer()  # Fills the cache, as building the feed did.
-        return harness.interleave({"tfinput": harness.burst(feed.train, steps // 8, steps), "load": peer}, case["repeats"])
+        return harness.interleave({"tfinput": harness.burst(feed.repeated, steps // 8, steps), "load": peer}, case["repeats"])
 
 
 def measure(case: dict[str, Any], repeats: int) -> dict[str, Any]:

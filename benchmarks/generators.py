@@ -55,7 +55,7 @@ def child(case: dict[str, Any]) -> dict[str, list[float]]:
     steps = feed.steps_per_epoch
     few = harness.burst(plain, max(1, steps // FEWER // 8), steps // FEWER)
     runs = {
-        "tfinput": harness.burst(feed.train, steps // 8, steps),
+        "tfinput": harness.burst(feed.repeated, steps // 8, steps),
         "tensorflow": lambda: few() * steps / (steps // FEWER),
         "stacked": stacked(examples, batch, rows // batch),
     }

@@ -28,7 +28,7 @@ for _name, _value in {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"
 def tfinput_train(x: Any, y: Any, batch_size: int) -> Any:
     import tfinput
 
-    return tfinput.from_arrays(x, y, batch_size=batch_size).train
+    return tfinput.from_arrays(x, y, batch_size=batch_size).repeated
 
 
 def keras_adapter(x: Any, y: Any, batch_size: int) -> Any:

@@ -67,7 +67,7 @@ def child(case: dict[str, Any]) -> dict[str, list[float]]:
     y = np.arange(len(x)) % 10
     functions = {name: FUNCTIONS.get(case.get(name, "")) for name in ("preprocess", "augment")}
     datasets = {
-        "tfinput": tfinput.from_arrays(x, y, batch_size=BATCH, **functions).train,
+        "tfinput": tfinput.from_arrays(x, y, batch_size=BATCH, **functions).repeated,
         "by_hand": by_hand(x, y, **functions),
     }
     return harness.interleave({name: harness.burst(dataset, LEAD_IN, case["steps"]) for name, dataset in datasets.items()}, case["repeats"])

@@ -126,7 +126,7 @@ def pipelines(case: dict[str, Any], folder: str, aside: str) -> dict[str, Any]:
     asked: dict[str, Any] = {"image_size": target(case), "batch_size": BATCH, "verbose": False}
     feed = tfinput.from_images(folder, **asked, **options)
     by_keras = keras.utils.image_dataset_from_directory(folder, **asked).repeat()
-    datasets = {"tfinput": feed.train, "keras": by_keras, "by_hand": by_hand(folder, functools.partial(resized, size=target(case)))}
+    datasets = {"tfinput": feed.repeated, "keras": by_keras, "by_hand": by_hand(folder, functools.partial(resized, size=target(case)))}
     if "cache" not in options and case["height"] >= SIZE[0]:
         datasets["unresized"] = by_hand(folder, cut(case))
     return datasets

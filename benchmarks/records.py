@@ -59,7 +59,7 @@ def child(case: dict[str, Any]) -> dict[str, list[float]]:
         pattern = written(case["rows"], folder)
         feed = tfinput.from_tfrecords(pattern, features=features(), batch_size=BATCH, verbose=False)
         steps = feed.steps_per_epoch
-        datasets = {"tfinput": feed.train, **peers(pattern)}
+        datasets = {"tfinput": feed.repeated, **peers(pattern)}
         runs = {name: harness.burst(dataset, steps // 8, steps) for name, dataset in datasets.items()}
         return harness.interleave(runs, case["repeats"])
 

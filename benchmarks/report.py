@@ -44,6 +44,15 @@ HEADS = {
         "x Arrow's batches",
         "Arrow and a constant, of Arrow alone",
     ],
+    "border": [
+        "a border of epochs",
+        "a loop over `feed.train`, ms",
+        "`fit(train)`, ms",
+        "epoch, loop, ms",
+        "`repeated`, of `feed.train`",
+        "epoch, `fit`, ms",
+        "`fit_args()`, of `fit(train)`",
+    ],
     "fit": ["`model.fit`", "tfinput, s", "x `fit(x, y)`", "of one resident batch"],
 }
 
@@ -127,6 +136,22 @@ def _growth(case: Case) -> list[str]:
     return [f"{_median(case, 'first'):.2f}", f"{_median(case, 'again'):.2f}", f"{_median(case, 'bytes'):.0f}"]
 
 
+def _border(case: Case) -> list[str]:
+    """The milliseconds that a border adds to an epoch of the endless dataset: median of the differences, pair by pair."""
+
+    def added(one: str, other: str) -> str:
+        pairs = zip(case["seconds"][one], case["seconds"][other], strict=True)
+        differences = [(whole - endless) / case["epochs"] * 1e3 for whole, endless in pairs]
+        return f"{statistics.median(differences):.1f} ({min(differences):.1f}-{max(differences):.1f})"
+
+    def epoch(name: str) -> str:
+        return f"{_median(case, name) / case['epochs'] * 1e3:.1f}"
+
+    shares = [_median(case, "repeated") / _median(case, "tfinput"), _median(case, "fit_args") / _median(case, "fit")]
+    loop, fit = added("tfinput", "repeated"), added("fit", "fit_args")
+    return [loop, fit, epoch("repeated"), f"{shares[0]:.2f}", epoch("fit_args"), f"{shares[1]:.2f}"]
+
+
 CELLS: dict[str, Callable[[Case], list[str]]] = {
     "images": _images,
     "hooks": _hooks,
@@ -141,6 +166,7 @@ CELLS: dict[str, Callable[[Case], list[str]]] = {
     "start": _start,
     "memory": _memory,
     "fit": _fit,
+    "border": _border,
 }
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import arrays
+import border
 import catalog
 import fit
 import generators
@@ -26,6 +27,7 @@ PARTS = {
     "start": start.main,
     "memory": memory.main,
     "fit": fit.main,
+    "border": border.main,
     "hooks": hooks.main,
     "images": images.main,
     "tables": tables.main,

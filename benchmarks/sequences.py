@@ -107,7 +107,7 @@ def child(case: dict[str, Any]) -> dict[str, list[float]]:
     steps = case["rows"] // batch - 2
     feed = tfinput.from_sequence(items, batch_size=batch, workers=WORKERS)
     starts = {
-        "tfinput": lambda: contextlib.nullcontext(harness.consumer(feed.train)),
+        "tfinput": lambda: contextlib.nullcontext(harness.consumer(feed.repeated)),
         "torch": lambda: with_torch(items, batch),
         "grain": lambda: with_grain(items, batch),
         "keras": lambda: with_keras(items, batch),

@@ -38,7 +38,7 @@ def child(case: dict[str, Any]) -> dict[str, list[float]]:
     targets = data[:, 0].copy()
     asked = {"sequence_length": case["length"], "sampling_rate": case["rate"], "batch_size": case["batch_size"]}
     datasets = {
-        "tfinput": tfinput.from_timeseries(data, targets, **asked).train,
+        "tfinput": tfinput.from_timeseries(data, targets, **asked).repeated,
         "keras": keras.utils.timeseries_dataset_from_array(data, targets, shuffle=True, **asked).repeat(),
     }
     runs = {name: harness.burst(dataset, LEAD_IN, case["steps"]) for name, dataset in datasets.items()}

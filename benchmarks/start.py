@@ -15,7 +15,7 @@ def late(x: Any, y: Any, batch_size: int) -> Any:
     """Training that goes on after many epochs."""
     import tfinput
 
-    return tfinput.from_arrays(x, y, batch_size=batch_size).at(epoch=LATE).train
+    return tfinput.from_arrays(x, y, batch_size=batch_size).at(epoch=LATE).repeated
 
 
 PIPELINES = {**harness.PIPELINES, "late": late}

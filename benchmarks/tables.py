@@ -52,7 +52,7 @@ def csv_runs(path: str, case: dict[str, Any]) -> dict[str, Callable[[], None]]:
 
     def own() -> None:
         feed = tfinput.from_csv(path, label="y", batch_size=batch_size, in_memory=case.get("in_memory"), verbose=False)
-        consumed(feed.train, steps)
+        consumed(feed.repeated, steps)
 
     def make_csv_dataset() -> None:
         dataset = tf.data.experimental.make_csv_dataset(path, batch_size, label_name="y", num_epochs=1, shuffle=True)
@@ -75,7 +75,7 @@ def parquet_runs(path: str, case: dict[str, Any]) -> dict[str, Callable[[], None
 
     def own() -> None:
         feed = streamed or build()  # What is read again in each epoch needs no new feed.
-        consumed(feed.train, feed.steps_per_epoch)
+        consumed(feed.repeated, feed.steps_per_epoch)
 
     def arrow() -> None:
         for column in pq.read_table(path).columns:

@@ -25,7 +25,7 @@ def measured(workers: int, batch: int) -> tuple[float, float]:
     feed = tfinput.from_sequence(sequences.Items(batch * 64, 0.0), batch_size=batch, workers=workers)
     me = psutil.Process()
     others = set(me.children())
-    take = harness.consumer(feed.train)
+    take = harness.consumer(feed.repeated)
     take(20)
     children = [child for child in me.children() if child not in others]
     before = seconds(children), seconds([me])

@@ -104,7 +104,9 @@ def everyday() -> list[dict[str, Any]]:
         # The model is built now, and the next fit goes on with the next epoch.
         model.fit(train, epochs=EPOCHS, shuffle=False, verbose=0, **fitted)
         held = model.seen["validation"]
-        cases.append({"batch": batch, "own": own, "seen": model.seen["train"], "held": held, "validation": feed.indices["validation"].tolist()})
+        cases.append(
+            {"batch": batch, "own": own, "seen": model.seen["train"], "held": held, "validation": feed.indices["validation"].tolist()}
+        )
     return cases
 
 

@@ -37,7 +37,7 @@ def fitted(strategy: Any) -> dict[str, Any]:
 
 
 def everyday(strategy: Any) -> list[Any]:
-    """The weights that fit leaves, given the datasets and given `fit_args`, for several numbers of steps: they tell the order of batches."""
+    """The weights that fit leaves, given the datasets and given `fit_args`, by numbers of steps: they tell the order of batches."""
     x = np.arange(24, dtype="float32")[:, None] / 24
     cases = []
     for batch in (24, 12, 8, 4):
@@ -48,8 +48,9 @@ def everyday(strategy: Any) -> list[Any]:
                 net.compile(keras.optimizers.SGD(0.3), "mse")
                 feed = tfinput.from_arrays(x, np.square(x), batch_size=batch, validation_data=(x, x))
             train, validation = feed
-            for epochs in (2, 1):
-                given = {"x": train, "validation_data": validation, "shuffle": False} if pages else feed.at(epoch=2 - 2 * (epochs // 2)).fit_args()
+            for start, epochs in ((0, 2), (2, 1)):
+                by_page = {"x": train, "validation_data": validation, "shuffle": False}
+                given = by_page if pages else feed.at(epoch=start).fit_args()
                 net.fit(**given, epochs=epochs, verbose=0)
             weights.append([float(np.ravel(weight)[0]) for weight in net.get_weights()])
         cases.append([batch, *weights])

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfinput
+from tfinput import epoch_counter
 
 
 def recorded(fit: Any) -> list[list[int]]:
@@ -39,6 +40,15 @@ def test_a_global_seed_freezes_keras_own_shuffling_and_not_a_feeds() -> None:
     ours = recorded(lambda model: model.fit(**feed.fit_args(), epochs=4, verbose=0))
     assert len(set(map(tuple, ours))) == 4
     assert all(sorted(epoch) == list(range(40)) for epoch in ours)
+
+
+def test_keras_looks_at_a_first_batch_where_the_epoch_counter_looks_for_it() -> None:
+    """The reason for `epoch_counter.LOOKS`: the look must not count as a pass, and is told by the names of these functions."""
+    from keras.src.trainers.trainer import Trainer
+
+    trainers = [Trainer, keras.Model]
+    assert all(any(hasattr(trainer, name) for trainer in trainers) for name in epoch_counter.LOOKS)
+    assert Trainer.__module__.startswith("keras.")
 
 
 def test_steps_per_execution_that_does_not_divide_makes_keras_epochs_longer() -> None:

@@ -71,13 +71,13 @@ ROWS = [
     ["source", "splits"],
     ["order", "labels"],
     ["quotas"],
-    ["seeds", "steps"],
+    ["epoch_counter", "seeds", "steps"],
     ["guard", "returned", "straight"],
     ["errors", "callback", "interrupts"],
     ["garbage"],
 ]
 HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
-NO_TENSORFLOW = ["__init__", "errors", "garbage", "interrupts", "labels", "options", "seeds", "shown", "source", "steps"]
+NO_TENSORFLOW = ["__init__", "epoch_counter", "errors", "garbage", "interrupts", "labels", "options", "seeds", "shown", "source", "steps"]
 # Worker processes load these.
 NO_TENSORFLOW += ["sources.elements", "sources.values", "workers.__init__", "workers.child", "workers.fetching", "workers.job"]
 NO_TENSORFLOW += ["workers.pool", "workers.process", "workers.running", "workers.slots"]

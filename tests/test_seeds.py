@@ -162,7 +162,13 @@ def build_and_consume(noise: Any, folder: Any) -> list[Any]:
         cache=folder,
     )
     fold = feed.kfold(3)[1]
-    datasets = [feed.repeated.take(2 * feed.steps_per_epoch), feed.test, feed.at(3, 1).repeated.take(2), fold.repeated.take(3), fold.validation]
+    datasets = [
+        feed.repeated.take(2 * feed.steps_per_epoch),
+        feed.test,
+        feed.at(3, 1).repeated.take(2),
+        fold.repeated.take(3),
+        fold.validation,
+    ]
     return [[batch[0].numpy().tolist() for batch in dataset] for dataset in datasets]
 
 

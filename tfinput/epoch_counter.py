@@ -21,7 +21,7 @@ class EpochCounter:
 
     def __init__(self, epoch: int, before: EpochCounter | None = None) -> None:
         """Begin with an epoch, or with the one that another dataset of the same feed has come to, which hears of those here."""
-        self.epoch = epoch if before is None else before.epoch
+        self.epoch: int = epoch if before is None else before.epoch
         self._before = before
 
     def begin(self) -> int:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from tfinput import fitting, interrupts, options, pipeline, seeds, shown
+from tfinput.epoch_counter import EpochCounter
 from tfinput.errors import refusal, short
 from tfinput.labels import classes
 from tfinput.order import Members
-from tfinput.epoch_counter import EpochCounter
 from tfinput.source import Source
 from tfinput.steps import ALONE, even_batch_size, layout, position, whole
 

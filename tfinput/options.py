@@ -62,7 +62,7 @@ DOCUMENTED: dict[str, tuple[Any, str]] = {
     ),
     "batch_preprocess": (None, "The same as `preprocess` for a batch, or a Keras layer or model applied to `x`."),
     "batch_augment": (None, "The same as `augment` for a batch, or a Keras layer or model applied to `x`."),
-    "cache": (None, "Keep what `preprocess` gives: 'memory', or a folder."),
+    "cache": (None, "Keep what `preprocess` gives: 'memory', or a folder. A source that is read as a stream then has the order of arrays."),
     "drop_remainder": (
         None,
         "True drops an epoch's short last training batch, so that shapes are static. None drops only where that is needed.",
@@ -88,7 +88,7 @@ ELSEWHERE: dict[str, str] = {
     "shuffle_buffer_size": "The whole set is shuffled, without a buffer.",
     "random_state": "It is called seed here.",
     "test_size": "It is called test_split here.",
-    "subset": "One call gives both: see feed.train and feed.validation.",
+    "subset": "One call gives both: train, validation = feed.",
     "drop_last": "It is called drop_remainder here.",
 }
 

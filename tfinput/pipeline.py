@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from tfinput import devices, hooks, order, padding, seeds, windows
 from tfinput.callback import weakly
+from tfinput.epoch_counter import EpochCounter
 from tfinput.options import Settings
 from tfinput.order import Members
-from tfinput.epoch_counter import EpochCounter
 from tfinput.source import Source
 from tfinput.steps import Layout, Shares, layout
 
