@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from tfinput.errors import refusal, short
+from tfinput.errors import HeaderError, refusal, short
 
 # What stands for a missing value, but in columns of text that are inputs.
 MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"]
@@ -68,7 +69,7 @@ class Header:
                 raise refusal(where, "data, or the column_names themselves", short(list(row)), fix)
             return names, False
         if why is not None:
-            raise refusal(where, "the names of the columns", why, _remedy(row, bool(known)))
+            raise refusal(where, "the names of the columns", why, _remedy(row, bool(known)), HeaderError)
         return row, True
 
 
@@ -103,30 +104,32 @@ def data_in(row: Sequence[str], below: Sequence[Sequence[str]]) -> str | None:
     >>> data_in(["country", "2019", "2020"], [["Italy", "1.5", "2"]])
     """
     below = [record for record in below if len(record) == len(row)]
-    columns = [[value for value in values if _kind(value)] for values in zip(*below, strict=True)] if below else [[] for _ in row]
-    if row[0] == "" and columns[0] == [str(place) for place in range(len(below))]:  # The index that pandas writes.
+    columns = list(zip(*below, strict=True)) if below else [()] * len(row)
+    if row[0] == "" and columns[0] == numbered(len(below)):  # The index that pandas writes.
         return None
-    found = {place: why for place, cell in enumerate(row) if (why := _like_its_column(cell, columns[place], bool(below)))}
-    numbers = [place for place in found if _NUMBER.fullmatch(row[place])]
-    named = (_kind(cell) == "word" and values and "word" not in map(_kind, values) for cell, values in zip(row, columns, strict=True))
-    titled = any(named)
+    kinds = [Counter(filter(None, map(_kind, values))) for values in columns]
+    found = {place: why for place, cell in enumerate(row) if (why := _like_its_column(cell, columns[place], kinds[place]))}
+    titled = any(_kind(cell) == "word" and count and not count["word"] for cell, count in zip(row, kinds, strict=True))
     if titled and all(cell.strip().isdecimal() for cell in row if _kind(cell) in ("number", "figure")):
         return None
+    numbers = [place for place in found if _kind(row[place]) == "number"]
     if len(numbers) == len(found) and _run_on([row[place] for place in numbers], [[r[place] for place in numbers] for r in below], titled):
         return None
     return next(iter(found.values()), None)
 
 
-def _like_its_column(cell: str, values: Sequence[str], some: bool) -> str | None:
-    """Why a field of the first record is one of its column's values, if it seems so; `some` is whether there are records below."""
+def _like_its_column(cell: str, values: Sequence[str], kinds: Counter[str]) -> str | None:
+    """Why a field of the first record is one of its column's values, if it seems so."""
     kind = _kind(cell)
     if kind == "word":
         return f"{short(cell)}, which stands below again" if cell in values else None
-    if kind is None or (some and 2 * sum(_kind(value) == kind for value in values) <= len(values)):
+    if kind is None or (values and 2 * kinds[kind] <= kinds.total()):
         return None
-    if not some:
+    if not values:
         return f"{short(cell)} and nothing below"
-    return f"{short(cell)}, a number above numbers" if kind == "number" else f"{short(cell)} above values such as {short(values[0])}"
+    if kind == "number":
+        return f"{short(cell)}, a number above numbers"
+    return f"{short(cell)} above values such as {short(next(value for value in values if _kind(value) == kind))}"
 
 
 def _kind(text: str) -> str | None:
@@ -147,10 +150,12 @@ def _run_on(cells: Sequence[str], below: Sequence[Sequence[str]], titled: bool) 
     years = [number in _YEARS for number in itertools.chain(*records)]
     if all(number in _YEARS for number in numbers) and 2 * sum(years) <= len(years):
         return True
-    if (titled or len(numbers) >= _ORDERED) and not any(map(_in_order, records)):
+    ordered = sum(map(_in_order, records))
+    if (titled and 2 * ordered <= len(records)) or (len(numbers) >= _ORDERED and not ordered):
         return True
-    decimal = all("." in value for value in itertools.chain(*below) if _kind(value)) and all(map(str.isdecimal, cells))
-    return (len(numbers) >= _RUN or decimal) and _even(numbers) and not any(map(_even, records))
+    if all(map(str.isdecimal, cells)) and all("." in value for value in itertools.chain(*below) if value not in MISSING):
+        return _even(numbers)  # Whole numbers above decimal ones only: what pandas calls columns without names.
+    return len(numbers) >= _RUN and _even(numbers) and not any(map(_even, records))
 
 
 def _floats(texts: Sequence[str]) -> list[float] | None:
