@@ -19,7 +19,7 @@ NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _NUMBER = re.compile(rf"{NUMBER}|\s*([+-]?inf(inity)?|0x[0-9a-f]+)\s*", re.IGNORECASE | re.ASCII)
 # Dates, times, amounts, ranges: digits without letters, but for those that ISO 8601 and powers of ten have.
 _FIGURE = re.compile(r"(?=.*\d)([\W\d_]|(?<=\d)[TZeE])*", re.DOTALL)
-_YEARS = range(1500, 2200)
+_YEARS = (1500, 2200)
 # From so many on, numbers that rise or fall from name to name are no accident: of 8 random ones in a row, 1 in 20,000 is in order.
 _ORDERED = 8
 _RUN = 4
@@ -147,8 +147,8 @@ def _run_on(cells: Sequence[str], below: Sequence[Sequence[str]], titled: bool) 
     if numbers is None or len(numbers) < 2 or not _in_order(numbers):
         return False
     records = [record for record in map(_floats, below) if record is not None]
-    years = [number in _YEARS for number in itertools.chain(*records)]
-    if all(number in _YEARS for number in numbers) and 2 * sum(years) <= len(years):
+    years = [_is_year(number) for number in itertools.chain(*records)]
+    if all(map(_is_year, numbers)) and 2 * sum(years) <= len(years):
         return True
     ordered = sum(map(_in_order, records))
     if (titled and 2 * ordered <= len(records)) or (len(numbers) >= _ORDERED and not ordered):
@@ -163,6 +163,10 @@ def _floats(texts: Sequence[str]) -> list[float] | None:
         return [float(text) for text in texts]
     except ValueError:
         return None
+
+
+def _is_year(number: float) -> bool:
+    return number % 1 == 0 and _YEARS[0] <= number < _YEARS[1]
 
 
 def _in_order(numbers: Sequence[float]) -> bool:
