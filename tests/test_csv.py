@@ -25,7 +25,7 @@ from sklearn import datasets
 
 import tfinput
 from tfinput.errors import FileError
-from tfinput.sources import csvfiles, csvscan, csvtable, roles, tablestreams, tabular
+from tfinput.sources import csvfiles, csvparse, csvscan, csvtable, roles, tablestreams, tabular
 
 SEVERAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -96,7 +96,7 @@ ODD: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("name", ODD)
 def test_a_file_is_read_as_the_csv_module_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     content, delimiter = ODD[name]
-    monkeypatch.setattr(csvtable, "BLOCK", 1 << 16)  # Arrow by itself refuses longer records.
+    monkeypatch.setattr(csvparse, "BLOCK", 1 << 16)  # Arrow by itself refuses longer records.
     path = written(tmp_path / "x.csv", content)
     expected = said(content, delimiter)
     assert_says(columns_of(rows_of(path, delimiter)), expected)
@@ -373,11 +373,15 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         "columns: expected at least one column of inputs, each once, got a name twice in ('a', 'a'). Check the names.",
     ),
     "columns as a text": ("a,b\n1,2\n", {"columns": "a"}, "columns: expected a list of names, got 'a'. Pass columns=['a']."),
-    "equal names": ("a,b,a\n1,2,3\n", {}, "x.csv: expected columns of different names, got 'a' twice. Rename one."),
+    "equal names": ("a,b,a\n1,2,3\n", {}, "x.csv: expected columns of different names, got 'a' twice. Rename one, pass column_names="),
     "no name": ("a,,b\n1,2,3\n", {}, "x.csv: expected a name for each column, got none for column 2. Name it, or pass columns=[...]."),
     "empty": ("", {}, "x.csv: expected a first line with the names of the columns, got an empty file. Check the file."),
     "blank": ("\n\r\n", {}, "x.csv: expected a first line with the names of the columns, got an empty file. Check the file."),
-    "header only": ("a,b\n", {}, "x.csv: expected at least one record, got none below the header. Check the file."),
+    "header only": (
+        "a,b\n",
+        {},
+        "x.csv: expected at least one record, got none below the header. Check the file, or pass header=False if its first line is data.",
+    ),
     "UTF-16": ("a,b\n1,2\n".encode("utf-16"), {}, "x.csv: expected text in UTF-8, got UTF-16. Save the file as UTF-8."),
     "Latin-1": (
         "a,b\n1,x\n2,é\n".encode("latin-1"),
@@ -589,10 +593,10 @@ def test_a_word_among_numbers_is_told_with_its_line(tmp_path: Path, capsys: pyte
     assert next(iter(feed.train))["a"].numpy()[149] == 1.5
     values[149], values[3] = "many", "NA"
     path.write_text("a,b\n" + "".join(f"{each},w{each}\n" for each in values))
-    tfinput.from_csv(path, label="a", in_memory=in_memory)
-    said = f"Column 'a' is text: 199 of its 200 values are numbers, but 'many' in {path} line 151 is none.\n"
+    tfinput.from_csv(path, label="b", in_memory=in_memory)
+    said = f"Column 'a' is text: 198 of its 199 values are numbers, but 'many' in {path} line 151 is none.\n"
     assert capsys.readouterr().out.startswith(said)
-    tfinput.from_csv(path, label="a", in_memory=in_memory, verbose=False)
+    tfinput.from_csv(path, label="b", in_memory=in_memory, verbose=False)
     assert capsys.readouterr().out == ""
 
 

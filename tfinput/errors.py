@@ -15,6 +15,10 @@ class MissingFileError(FileError, FileNotFoundError):
     """A path with no file there."""
 
 
+class HeaderError(ValueError):
+    """A first line that looks like data where the names of columns were expected."""
+
+
 class WorkerDied(RuntimeError):  # noqa: N818  the name is what a user greps for
     """An element cannot be made: the worker processes that try it die."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfinput.builders import arrays, audio, images, records, tables, text
-from tfinput.errors import MissingFileError, refusal
+from tfinput.errors import HeaderError, MissingFileError, refusal
 from tfinput.feed import Feed
 from tfinput.sources import folders, formats, wav
 from tfinput.sources.examples import features_of
@@ -110,8 +110,8 @@ def _file(path: bytes) -> tuple[Feed, list[str]]:
         feed, kind = arrays.from_arrays(name, batch_size=1), "arrays"
     elif head_of(path)[:4] == b"PAR1":
         feed, kind = tables.from_parquet(name, batch_size=1, verbose=False), "Parquet"
-    elif end in (".csv", ".tsv"):
-        feed, kind = tables.from_csv(name, batch_size=1, delimiter="\t" if end == ".tsv" else ",", verbose=False), "CSV"
+    elif (plain := name.lower().removesuffix(".gz")).endswith((".csv", ".tsv")):
+        feed, kind = _csv(name, "\t" if plain.endswith(".tsv") else ",")
     elif end == ".txt":
         feed, kind = text.from_text(name, batch_size=1, on_bad="skip", verbose=False), "lines of text"
     elif images.wanted(path, lambda: head_of(path)):
@@ -121,6 +121,16 @@ def _file(path: bytes) -> tuple[Feed, list[str]]:
     else:
         return _tfrecords(path)
     return feed, [f"{name}: {kind}, {feed.train_size} examples", *_parts(feed)]
+
+
+def _csv(name: str, delimiter: str) -> tuple[Feed, str]:
+    """The feed of a CSV file, and what it is: one whose first line looks like data has no header."""
+    asked: dict[str, Any] = {"batch_size": 1, "delimiter": delimiter, "verbose": False}
+    try:
+        return tables.from_csv(name, **asked), "CSV"
+    except HeaderError as error:
+        got = getattr(error, "got", "data")
+        return tables.from_csv(name, header=False, **asked), f"CSV without a header (its first line has {got})"
 
 
 def _parts(feed: Feed) -> list[str]:

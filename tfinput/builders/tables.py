@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
 from tfinput import assembly, feed, options
-from tfinput.builders import subjects
-from tfinput.errors import FileError, refusal, short
+from tfinput.builders import subjects, tablefiles
+from tfinput.errors import refusal, short
 from tfinput.source import Source
-from tfinput.sources import csvfiles, csvtable, parquet, roles, tablestreams, tabular
+from tfinput.sources import csvfiles, csvheader, csvtable, parquet, roles, tablestreams, tabular
 from tfinput.sources.columns import Field, known_fill
 from tfinput.sources.encoded import encoded
-from tfinput.sources.folders import Walk, shown, suffix
 
 # What is read into memory takes at most this share of what is free.
 SHARE = 0.25
@@ -41,21 +38,25 @@ class Asked:
     verbose: bool
     follow_links: bool = False
     fields: dict[str, Field] | None = None
+    there: tuple[str, ...] = ()  # all columns of the files before
 
     def again(self, first: tabular.Rows) -> Asked:
         """The same of other files: what was settled for the first ones."""
-        return dataclasses.replace(self, columns=first.chosen.features, verbose=False, fields=first.pieces.fields)
+        chosen = first.chosen
+        there = first.pieces.columns if isinstance(first.pieces, csvtable.CsvTable) else ()
+        asked = dataclasses.replace(self, label=chosen.label, weight=chosen.weight, columns=chosen.features, verbose=False)
+        return dataclasses.replace(asked, fields=first.pieces.fields, there=there)
 
-    def roles(self, source: str, names: Sequence[str], index: Sequence[str]) -> roles.Roles:
+    def roles(self, source: str, names: Sequence[str], index: Sequence[str], fix: str = "Rename one.") -> roles.Roles:
         """Settle which columns play which part; an index that pandas wrote beside the columns is no feature unless asked for."""
         twice = next((name for name in names if list(names).count(name) > 1), None)
         if twice is not None:
-            raise refusal(source, "columns of different names", f"{twice!r} twice", "Rename one.")
+            raise refusal(source, "columns of different names", f"{twice!r} twice", fix)
         left_out = [name for name in index if name in names]
         chosen = roles.settled(source, names, self.label, self.weight, self.columns, self.as_matrix, left_out)
         if self.verbose and left_out and self.columns is None:
             print(f"Left out {', '.join(map(repr, left_out))}, which pandas writes for the index.")
-        known_fill(self.fill, chosen.names)
+        known_fill(csvheader.by_name(self.fill, names), chosen.names)
         return chosen
 
     def fits(self, nbytes: float) -> bool:
@@ -82,12 +83,14 @@ def from_csv(
     columns: Any = None,
     as_matrix: bool = False,
     fill: Any = None,
+    header: bool | str | None = "infer",
+    column_names: Any = None,
     delimiter: str = ",",
     in_memory: bool | None = None,
     verbose: bool = True,
     **given: Unpack[options.Options],
 ) -> feed.Feed:
-    r"""Feed a Keras model from CSV files whose first line names the columns.
+    r"""Feed a Keras model from CSV files, whose first line names the columns or is data like the others.
 
     >>> import tempfile, pathlib, tfinput
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "flats.csv"
@@ -99,12 +102,19 @@ def from_csv(
     >>> feed.element_spec[0]["size"]
     TensorSpec(shape=(None,), dtype=tf.float64, name=None)
 
+    Without such a line the columns are called "0", "1", and so on, unless `column_names` names them:
+
+    >>> _ = path.write_text("5.1,3.5,setosa\n4.9,3.0,setosa\n6.3,3.3,virginica\n")
+    >>> tfinput.from_csv(path, header=False, label=2, as_matrix=True).class_names
+    Found 3 rows of 3 columns in 1 file.
+    ('setosa', 'virginica')
+
     An example is `x`, `(x, y)` or `(x, y, sample_weight)`, where x is a dict of columns, each of shape (), or one vector.
 
     A column has one dtype over all files: int64 if all its values are whole numbers, else float64 if all are numbers, else
     bool (true, false), else text, which is said where most of them are numbers; dates stay text. Numbers are float64 so that
-    they are what the file says; Keras casts them to float32. An empty field, NA, NaN, null and the like are missing, but in a
-    column of text, where they are text. Quoted fields may hold delimiters and line ends; blank lines do not count.
+    they are what the file says; Keras casts them to float32. An empty field, NA, NaN, None, null and the like are missing, but in
+    inputs that are text, where they are text. Quoted fields may hold delimiters and line ends; blank lines do not count.
 
     Args:
         subject: a path, a list of paths, or a pattern such as `"data/*.csv"`, whose matches are sorted. Plain or gzip, in UTF-8,
@@ -115,8 +125,14 @@ def from_csv(
         weight: the column of sample weights.
         columns: which columns are inputs, in this order; None takes all others.
         as_matrix: True makes one vector of the inputs, which must all be numbers, of a dtype that holds all their values.
-        fill: what stands for missing values: one value, or a dict by column. Without it they are errors. Text also replaces
-            empty fields in columns of text.
+        fill: what stands for missing values, those of the label and weight included: one value, or a dict by column. Without it
+            they are errors. Text also replaces empty fields in inputs that are text; for a label that is text it is a class.
+        header: True: the first line of each file names its columns; False (or None, as in pandas): it is data. "infer" takes it
+            for names and refuses it where it looks like data, such as a number above numbers; with `column_names` it is data, or
+            those very names, in some files this and in others that.
+        column_names: a name for each column, in the order of the files. With `header=True` they replace those in the files.
+            Columns of files with neither are called by their places, "0", "1", ..., as in pandas; then `label`, `weight`,
+            `columns` and `fill` take places, too: `label=-1` is the last column.
         delimiter: what separates fields, one character.
         in_memory: True reads all rows at once, False a piece of 8 MB at a time while training. None reads at once
             what takes at most a quarter of the free memory.
@@ -127,17 +143,18 @@ def from_csv(
         A `tfinput.Feed`.
 
     Raises:
-        ValueError: for columns that are not there, missing values, whole numbers that neither int64 nor float64 holds, with the
-            line of the file, and for lines of another length, unclosed quotes and damaged files (`tfinput.errors.FileError`, also
-            an `OSError`).
+        ValueError: for first lines that look like data, another number of `column_names` than of columns, columns that are not
+            there, missing values, whole numbers that neither int64 nor float64 holds, with the line of the file, and for lines of
+            another length, unclosed quotes and damaged files (`tfinput.errors.FileError`, also an `OSError`).
         TypeError: for unknown options, and for text where as_matrix needs numbers.
 
     """
     known = options.known(dict(given), from_csv)
     if not isinstance(delimiter, str) or len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
         raise refusal("delimiter", "one ASCII character", short(delimiter), "Pass for example delimiter=';'.")
+    read = functools.partial(_csv, delimiter, csvheader.Header.asked(header, column_names))
     asked = Asked(label, weight, columns, as_matrix, fill, _choice(in_memory), verbose)
-    return _feed(functools.partial(_csv, delimiter), "csv", subject, asked, label_mode, known)
+    return _feed(read, "csv", subject, asked, label_mode, known)
 
 
 @options.common_options
@@ -218,29 +235,47 @@ def _feed(read: Callable[[str, Any, Asked], Opened], name: str, subject: Any, as
     return assembly.build(made, known, *others)
 
 
-def _csv(delimiter: str, name: str, subject: Any, asked: Asked) -> Opened:
-    files = [csvfiles.csv_file(path, delimiter) for path in _paths(name, subject, (), asked)]
+def _csv(delimiter: str, header: csvheader.Header, name: str, subject: Any, asked: Asked) -> Opened:
+    files = _csv_files(delimiter, header, name, subject, asked)
     first = files[0]
-    for file in files[1:]:
-        if file.names != first.names:
-            got, fix = _difference(file.names, first.names)
-            raise refusal(file.path, f"the columns of {first.path}", got, fix)
     # pandas writes its index as a first column without a name.
-    chosen = asked.roles(first.path, first.names, [""] if first.names[0] == "" else [])
+    index = [""] if first.names[0] == "" else []
+    fix = "Rename one, pass column_names=[...], or header=False if the first line is data."
+    chosen = asked.roles(first.path, first.names, index, fix)
     if "" in chosen.features and asked.columns is None:
         got = f"none for column {first.names.index('') + 1}"
         raise refusal(first.path, "a name for each column", got, "Name it, or pass columns=[...].")
     nbytes = sum(file.state[0] * (UNZIPPED if file.zipped else UNFOLDED) for file in files)
     fits = asked.fits(nbytes)
     types = None if asked.fields is None else {each: asked.fields[each].type for each in chosen.names}
-    table = csvtable.CsvTable(name, files, chosen.names, asked.fill, types, fits)
+    labels = (chosen.label,) if isinstance(chosen.label, str) else chosen.label or ()
+    fill = csvheader.by_name(asked.fill, first.names)
+    table = csvtable.CsvTable(name, files, chosen.names, fill, types, fits, labels)
     for said in table.mixed() if asked.verbose else ():
         print(said)
     return asked.opened(tabular.Rows(table, chosen), fits)
 
 
+def _csv_files(delimiter: str, header: csvheader.Header, name: str, subject: Any, asked: Asked) -> list[csvfiles.CsvFile]:
+    """The files of a subject, which have the same columns."""
+    files: list[csvfiles.CsvFile] = []
+    for path in tablefiles.paths(name, subject, (), asked.follow_links, asked.verbose):
+        file = csvfiles.csv_file(path, delimiter, header, files[0].names if files else asked.there)
+        if files and file.names != files[0].names:
+            got, fix = tablefiles.difference(file.names, files[0].names)
+            if header == csvheader.LOOK:
+                fix = f"{fix.removesuffix('.')}, or, if some have no header, pass column_names=[...]."
+            raise refusal(path, f"the columns of {files[0].path}", got, fix)
+        files.append(file)
+    # Columns that are known by their places alone are others where there are more or fewer of them.
+    if header.row is False and asked.there and len(files[0].names) != len(asked.there):
+        fix = "Give all files the same columns."
+        raise refusal(files[0].path, f"{len(asked.there)} columns, as in training", f"{len(files[0].names)}", fix)
+    return files
+
+
 def _parquet(name: str, subject: Any, asked: Asked) -> Opened:
-    files = [parquet.parquet_file(path) for path in _paths(name, subject, PARQUET, asked)]
+    files = [parquet.parquet_file(path) for path in tablefiles.paths(name, subject, PARQUET, asked.follow_links, asked.verbose)]
     first = files[0]
     names = first.schema.names
     chosen = asked.roles(first.path, names, [each for each in names if each.startswith(UNNAMED)])
@@ -248,46 +283,7 @@ def _parquet(name: str, subject: Any, asked: Asked) -> Opened:
         there = file.schema.names
         wrong = set(chosen.names) - set(there) if asked.columns is not None else set(names) ^ set(there)
         if wrong:
-            got, fix = _difference(there, names)
+            got, fix = tablefiles.difference(there, names)
             raise refusal(file.path, f"the columns of {first.path}", got, fix)
     table = parquet.ParquetTable(name, files, chosen.names, asked.fill)
     return asked.opened(tabular.Rows(table, chosen), asked.fits(table.nbytes))
-
-
-def _difference(names: Sequence[str], first: Sequence[str]) -> tuple[str, str]:
-    missing, more = [each for each in first if each not in names], [each for each in names if each not in first]
-    got = [f"no {short(missing)}"] * bool(missing) + [f"{short(more)} besides"] * bool(more)
-    return " and ".join(got) or f"another order: {short(list(names))}", "Give all files the same columns."
-
-
-def _paths(name: str, subject: Any, suffixes: Sequence[str], asked: Asked) -> list[str]:
-    """The files of a subject: a path, a list of paths, a pattern, or a folder where there are suffixes."""
-    if isinstance(subject, (str, bytes, os.PathLike)):
-        path = os.path.expanduser(os.fsdecode(subject))
-        if suffixes and os.path.isdir(path):
-            return _folder(path, suffixes, asked)
-    paths = [os.fsdecode(path) for path in subjects.files_of(name, subject)]
-    for path in paths:
-        if not os.access(path, os.R_OK):
-            raise refusal(shown(os.fsencode(path)), "a file that may be read", "no permission", "Check its permissions.", FileError)
-    return paths
-
-
-def _folder(path: str, suffixes: Sequence[str], asked: Asked) -> list[str]:
-    """The files below a folder, in the order of their paths; names that begin with a dot or underscore are of whoever wrote them."""
-    root = os.fsencode(path)
-    walk = Walk(root, lambda name, _: suffix(name) in suffixes, asked.follow_links)
-    with contextlib.closing(walk):
-        found = walk.files(root)
-    inside = {each: os.path.relpath(each, root).split(os.sep.encode()) for each in found}
-    for each, names in inside.items():
-        parted = next((name for name in names[:-1] if b"=" in name), None)
-        if parted is not None:
-            fix = "Read it with pyarrow.dataset and write it with that column."
-            raise refusal(shown(each), "files that hold all columns", f"a folder {shown(parted)!r}, whose name is one", fix, FileError)
-    if walk.left_out["broken links"] and asked.verbose:
-        print(f"Left out in {shown(root)}: {walk.left_out['broken links']} broken links.")
-    kept = sorted(os.fsdecode(each) for each, names in inside.items() if not any(name.startswith(b"_") for name in names))
-    if not kept:
-        raise refusal(path, f"a folder with files of {', '.join(suffixes)}", "none", "Check the path.", FileError)
-    return kept

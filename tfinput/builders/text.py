@@ -169,7 +169,8 @@ def _lines(path: bytes, labels: Any, asked: subjects.Asked, look: Look, name: st
         raise refusal(f"{name} {shown(path)}", "at least one line", "an empty file", "Check the path.", FileError)
     if broken and look.on_bad == "raise":
         number, (expected, reason) = next(iter(broken.items()))
-        raise refusal(f"{shown(path)}, line {number + 1}", expected, reason, "Correct it, or pass on_bad='skip'.", FileError)
+        fix = text.ANOTHER_ENCODING if expected == _text_in(look) else "Correct it, or pass on_bad='skip'."
+        raise refusal(f"{shown(path)}, line {number + 1}", expected, reason, fix, FileError)
     places = subjects.Found([path + f", line {number + 1}".encode() for number in range(len(rows))] if broken else rows)
     skipped = subjects.sound(places, {number: reason for number, (_, reason) in broken.items()}, asked, name)[1]
     numbers = np.setdiff1d(np.arange(len(rows)), list(broken))
@@ -195,12 +196,16 @@ def _lines(path: bytes, labels: Any, asked: subjects.Asked, look: Look, name: st
 def _read(path: bytes, look: Look) -> tuple[list[bytes] | None, list[bytes], dict[int, tuple[str, str]]]:
     """Labels, if there are any, and texts of lines; of the broken ones, what was expected and what came."""
     rows, wrong = text.lines(path, look.encoding)
-    broken = {number: (f"text in {look.encoding}", reason) for number, reason in wrong.items()}
+    broken = {number: (_text_in(look), reason) for number, reason in wrong.items()}
     if look.delimiter is None:
         return None, rows, broken
     written, rows, wrong = text.fields(rows, look.delimiter, look.label_first)
     expected = f"a label, {look.delimiter.decode()!r} and a text"
     return written, rows, dict(sorted(({number: (expected, reason) for number, reason in wrong.items()} | broken).items()))
+
+
+def _text_in(look: Look) -> str:
+    return f"text in {look.encoding}"
 
 
 def _written(given: str, written: list[bytes] | None, asked: subjects.Asked) -> Any:

@@ -1,21 +1,27 @@
-"""CSV files as bytes: plain or gzip, their header, and pieces that begin and end with records."""
+"""CSV files as bytes: plain or gzip, their first record, and pieces that begin and end with records."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import io
+import itertools
 import os
+import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tfinput.errors import FileError, refusal, short
 from tfinput.sources import csvscan
+from tfinput.sources.csvheader import LOOK, Header
 
 PIECE = 8 << 20
 HEAD = 1 << 20
+# What is looked at to tell a header from data: so many bytes, and so many records.
+SAMPLE, SAMPLED = 1 << 16, 100
 LONGEST_RECORD = 256 << 20
 BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
@@ -28,6 +34,8 @@ OTHERS = (
     ((b"PK\3\4",), "a zip archive (as Excel files are, too)", "Unpack it, or save the table as CSV."),
     ((*(b"BZh%d1AY&SY" % level for level in range(1, 10)), b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"), "a compressed file", UNPACK),
 )
+# The longest field that Python's csv module takes is a setting of the whole process.
+_LIMIT = threading.Lock()
 CHANGED = "It changed while it was in use: leave it alone, and build the feed again."
 
 
@@ -122,34 +130,64 @@ def _whole(path: str, read: Callable[[], Any]) -> Any:
         raise refusal(path, "a whole gzip file", short(str(error)), "Copy or download it again.", FileError) from error
 
 
-def csv_file(path: str, delimiter: str) -> CsvFile:
-    """Open a file: the names of its columns are its first record."""
+def csv_file(path: str, delimiter: str, header: Header = LOOK, known: Sequence[str] = ()) -> CsvFile:
+    """Open a file and settle what its columns are called; `known` are those of the files before."""
     with open(path, "rb") as raw:
         zipped = raw.read(2) == GZIP
-    found = CsvFile(path, delimiter, (), 0, zipped, state_of(path))
-    data, start, end, more = b"", 0, 0, b"?"
-    with found.open() as file:
-        while more and not end and len(data) < LONGEST_RECORD:
-            more = _whole(path, lambda: file.read(HEAD))
+    bare = CsvFile(path, delimiter, (), 0, zipped, state_of(path))
+    data, begin, end, last = _head(bare)
+    line = 1 + csvscan.lines(data[: begin + int(csvscan.records(data[begin:end], delimiter)[0][0])]) if end else 1
+    row = _first(path, line, data[begin:end], delimiter)
+    if not row:
+        expected = "at least one record" if header.row is False else "a first line with the names of the columns"
+        raise refusal(path, expected, "an empty file", "Check the file.", FileError)
+
+    def below() -> list[list[str]]:
+        sample = data[end : end + SAMPLE]
+        stop = csvscan.cut(sample, delimiter) or csvscan.first(data[end:], delimiter, last)
+        return _fields(data[end : end + stop].decode(errors="replace"), delimiter, SAMPLED)
+
+    names, titled = header.settled(path, line, row, below, known)
+    return dataclasses.replace(bare, names=names, start=end if titled else begin)
+
+
+def _head(bare: CsvFile) -> tuple[bytes, int, int, bool]:
+    """What a file begins with, up to its second record or further; where the first one begins and ends; whether that is all."""
+    data, begin, end, below, more = b"", 0, 0, 0, b"?"
+    with bare.open() as file:
+        while more and not below and len(data) < LONGEST_RECORD:
+            more = _whole(bare.path, lambda: file.read(HEAD))
             data += more
-            start = len(BOM) if data.startswith(BOM) else 0
+            begin = len(BOM) if data.startswith(BOM) else 0
             for begins, what, fix in OTHERS:
                 if data.startswith(begins):
-                    raise refusal(path, "text in UTF-8", what, fix, FileError)
+                    raise refusal(bare.path, "text in UTF-8", what, fix, FileError)
             if not more:
-                found._refuse_unclosed(start, data[start:])
-            end = csvscan.first(data[start:], delimiter, last=not more)
-    return CsvFile(path, delimiter, _names(path, data[start : start + end], delimiter), start + end, zipped, found.state)
+                bare._refuse_unclosed(begin, data[begin:])
+            if not end and (found := csvscan.first(data[begin:], bare.delimiter, last=not more)):
+                end = begin + found
+            below = csvscan.first(data[end:], bare.delimiter, last=not more) if end else 0
+    return data, begin, end, not more
 
 
-def _names(path: str, record: bytes, delimiter: str) -> tuple[str, ...]:
+def _first(path: str, line: int, record: bytes, delimiter: str) -> tuple[str, ...]:
+    """The fields of the first record; none of an empty file."""
     try:
         text = record.decode()
     except UnicodeDecodeError as error:
-        raise refusal(f"{path} line 1", "text in UTF-8", short(error.object[error.start : error.end]), UTF8, FileError) from error
+        got = short(error.object[error.start : error.end])
+        raise refusal(f"{path} line {line}", "text in UTF-8", got, UTF8, FileError) from error
     if "\0" in text:
         raise refusal(path, "a CSV file", "a binary file", "Check the path.", FileError)
-    found = next((tuple(names) for names in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if names), ())
-    if not found:
-        raise refusal(path, "a first line with the names of the columns", "an empty file", "Check the file.", FileError)
-    return found
+    return tuple(next(iter(_fields(text, delimiter, 1)), ()))
+
+
+def _fields(text: str, delimiter: str, most: int) -> list[list[str]]:
+    """The fields of at most so many records, of any length."""
+    with _LIMIT:
+        limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
+        try:
+            records = (record for record in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if record)
+            return list(itertools.islice(records, most))
+        finally:
+            csv.field_size_limit(limit)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfinput.errors import nearest, refusal, short
+from tfinput.sources.csvheader import by_name
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def settled(source: str, there: Sequence[str], label: Any, weight: Any, columns:
 
 
 def _column(source: str, role: str, name: Any, there: Sequence[str]) -> str:
+    name = by_name(name, there)
     if name in there:
         return str(name)
     fix = nearest(str(name), there).strip() or f"It has {short(list(there), 200)}."

@@ -18,6 +18,7 @@ from tfinput.errors import refusal, short
 from tfinput.source import Source
 from tfinput.sources import arrays
 from tfinput.sources.columns import Array, Field, Where, values
+from tfinput.sources.csvheader import MISSING
 from tfinput.sources.leaves import Leaf, memory_leaf
 from tfinput.sources.memory import TensorRows, aligned
 from tfinput.sources.roles import Roles
@@ -25,6 +26,7 @@ from tfinput.sources.tables import holds
 
 CHUNK_BYTES = 4 << 20
 LEAST_ROWS = 1 << 10
+MISSING_BYTES = frozenset(map(str.encode, MISSING))
 # Threads that copy columns into rows. Measured on two cores: two take 0.6 of the time of one, also where the memory is new.
 COPIERS = 2
 
@@ -182,9 +184,11 @@ def _common(pieces: Pieces, names: Sequence[str]) -> np.dtype[Any]:
 
 
 def _first_text(pieces: Pieces, name: str) -> str:
-    """The first value of a text column that is no number, which often is the one that made it text."""
+    """The first value of a text column that is no number, which often is the one that made it text; one that is missing did not."""
     for piece in range(len(pieces.counts)):
         for row, text in enumerate(column(pieces, piece, name)):
+            if text in MISSING_BYTES:
+                continue
             try:
                 float(text)
             except ValueError:

@@ -18,6 +18,7 @@ from tfinput.sources.targets import Targets
 
 BOM = b"\xef\xbb\xbf"
 UTF8 = "utf-8"
+ANOTHER_ENCODING = "Pass the encoding that it has, encoding=None to take bytes as they are, or on_bad='skip'."
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,7 @@ def explained(path: bytes, encoding: str | None, error: Exception) -> Exception:
 
 def undecodable(where: str, encoding: str | None, problem: UnicodeError, before: int = 0) -> Exception:
     """The error for bytes that are no text, `before` bytes into a file."""
-    fix = "Pass the encoding that it has, encoding=None to take bytes as they are, or on_bad='skip'."
-    return refusal(where, f"text in {encoding}", what_is_wrong(problem, before), fix, FileError)
+    return refusal(where, f"text in {encoding}", what_is_wrong(problem, before), ANOTHER_ENCODING, FileError)
 
 
 def what_is_wrong(problem: UnicodeError, before: int = 0) -> str:
