@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import inspect
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Unpack
@@ -14,18 +15,19 @@ from typing import Any, Unpack
 import numpy as np
 import tensorflow as tf
 
-from tfinput import assembly, digests, feed, options
-from tfinput.builders import signatures
+from tfinput import assembly, devices, digests, feed, options
+from tfinput.builders import endings, signatures
 from tfinput.errors import refusal, short
 from tfinput.source import Source
-from tfinput.sources import generators
+from tfinput.sources import generators, memory
 from tfinput.sources.elements import Form
-from tfinput.sources.tabular import free_bytes
+from tfinput.sources.values import TEXT, as_array, parts
 from tfinput.steps import whole
 from tfinput.workers.generating import Sharded
-from tfinput.workers.packing import Recipe
+from tfinput.workers.packing import Progress, Recipe
 
-ENDLESS = (itertools.count, itertools.cycle, itertools.repeat)
+# Below so many examples, or a batch, a window to shuffle in is worth a warning.
+FEW = 16
 
 
 @options.common_options
@@ -97,6 +99,8 @@ def from_generator(
         others.append(None if known[name] is None else _other(known[name], asked, form, name))
     if isinstance(made.stream, generators.OneStream):
         _refuse_rereading(made.name, known)
+    if made.stream is not None and asked.window is None and known["shuffle"]:
+        _warn_of_few(made, known["batch_size"])
     return assembly.build(made, known, *others)
 
 
@@ -131,7 +135,7 @@ def _other(subject: Any, asked: _Asked, form: Form, name: str) -> Source:
     size = None
     if isinstance(subject, tuple) and len(subject) == 2:
         subject, size = subject[0], whole(f"{name}[1]", subject[1])
-    if (isinstance(subject, ENDLESS) or (asked.endless and size is not None)) and _is_iterator(subject):
+    if (isinstance(subject, endings.ENDLESS) or (asked.endless and size is not None)) and _is_iterator(subject):
         fix = "Pass a function that returns a new iterator, with the size of a pass: (function, 1000), and endless=True."
         raise refusal(name, "one whole pass, the same each time", "an iterator without end", fix)
     own = dataclasses.replace(asked, size=size, endless=asked.endless and size is not None, form=form)
@@ -146,15 +150,16 @@ def _source(subject: Any, asked: _Asked, name: str) -> tuple[Source, Form, int]:
         begin: Any = Sharded(_of_shards(subject, asked.workers, called), asked.workers, called)
     else:
         begin = generators.Shared(subject) if once else generators.Fresh(_function(subject, called), called)
-    if once and isinstance(subject, ENDLESS) and not asked.endless and _forever(subject):
+    said = endings.never(subject) if once and not asked.endless else ""
+    if said and (isinstance(subject, endings.ENDLESS) or asked.size is None):
         fix = "Pass endless=True and the number of examples that make an epoch: size=10_000."
-        raise refusal(called, "an iterator that ends, or endless=True", f"{short(subject)}, which never does", fix)
+        raise refusal(called, "an iterator that ends, or endless=True", said, fix)
     size, promise = _size(subject, asked)
-    elements, form, rows = _begun(begin, asked, called)
+    elements, form, rows, nbytes = _begun(begin, subject, asked, called, size is None)
     recipe = Recipe(begin, form, called, asked.batched, size, promise, asked.endless)
     if once and not asked.endless:
         recipe = dataclasses.replace(recipe, begin=lambda: elements)
-        return generators.kept(recipe, free_bytes() / 2, asked.ragged), form, rows
+        return generators.kept(recipe, memory.free_bytes() / 4, asked.ragged), form, rows
     if once:
         recipe = dataclasses.replace(recipe, begin=generators.Shared(elements), shared=True)
     elif size is None:
@@ -162,11 +167,13 @@ def _source(subject: Any, asked: _Asked, name: str) -> tuple[Source, Form, int]:
         recipe = dataclasses.replace(recipe, size=found, promise="as it had when it was counted")
     else:
         _close(elements)
+    # Hosts that share each batch must agree on the order, whatever memory each has.
+    window = asked.window or memory.window(nbytes, by_memory=devices.shares().hosts == 1)
 
     def fingerprint() -> str:
         return hashlib.blake2b(f"{recipe.size} {form} {digests.of(subject)}".encode(), digest_size=16).hexdigest()
 
-    return generators.streamed(recipe, asked.window, asked.ragged, fingerprint), form, rows
+    return generators.streamed(recipe, window, asked.ragged, fingerprint, look=not asked.workers), form, rows
 
 
 def _is_iterator(subject: Any) -> bool:
@@ -215,14 +222,6 @@ def _of_shards(subject: Any, workers: int, called: str) -> Callable[[int], Any]:
     return function
 
 
-def _forever(subject: Any) -> bool:
-    """Whether one of itertools' endless iterators is one: `repeat` may have a count."""
-    try:
-        return not hasattr(subject, "__length_hint__") or len(range(subject.__length_hint__())) < 0
-    except TypeError:
-        return True
-
-
 def _size(subject: Any, asked: _Asked) -> tuple[int | None, str]:
     if asked.size is not None:
         return asked.size, f"size={asked.size}"
@@ -231,17 +230,26 @@ def _size(subject: Any, asked: _Asked) -> tuple[int | None, str]:
     return None, ""
 
 
-def _begun(begin: Callable[[], Iterator[Any]], asked: _Asked, called: str) -> tuple[Iterator[Any], Form, int]:
-    """A pass with nothing lost of it, the form of its examples, and the rows of its first element."""
+def _begun(
+    begin: Callable[[], Iterator[Any]], subject: Any, asked: _Asked, called: str, counts: bool
+) -> tuple[Iterator[Any], Form, int, int]:
+    """A pass with nothing lost of it, the form of its examples, the rows of its first element, and the bytes of one.
+
+    `counts` says whether the pass is read to its end, which it must have then.
+    """
     blank = Recipe(begin, asked.form or Form(()), called, asked.batched)
     try:
         elements = begin()
-        first = next(elements)
+        with generators.awaited(called, Progress()):
+            first = next(elements)
     except StopIteration:
         raise refusal(called, "at least one example", "none: the iterator is at its end", "Check the data.") from None
     except Exception as error:
         told = blank.failure(0, error)
         raise told from (None if told is error else error)
+    endless = counts and (endings.never(elements) or endings.never(subject))
+    if endless:
+        raise generators.unending(called, endless)
     where = blank.place(0)
     form = asked.form or signatures.found(first, where, asked.batched, asked.ragged)
     rows = 1
@@ -251,7 +259,19 @@ def _begun(begin: Callable[[], Iterator[Any]], asked: _Asked, called: str) -> tu
         form.write(form.columns(1), 0, first, lambda: where)
     if rows == 0:
         raise refusal(where, "at least one example", "a batch of none", "Leave empty batches out.")
-    return itertools.chain([first], elements), form, rows
+    arrays = [as_array(where, value) for _, value in parts("", first)]
+    nbytes = sum(sum(map(len, array.ravel())) if array.dtype == TEXT else array.nbytes for array in arrays)
+    return itertools.chain([first], elements), form, rows, max(1, nbytes // rows)
+
+
+def _warn_of_few(made: Source, batch_size: int) -> None:
+    """Tell where large examples are shuffled among few."""
+    assert made.stream is not None
+    window, wanted = made.stream.window, min(made.size, max(FEW, batch_size))
+    if window < wanted:
+        said = f"large examples are shuffled among {window} only, for which there is memory"
+        fix = "Pass shuffle_window= for more, or change their order inside the function, which rules out splits."
+        warnings.warn(f"tfinput: {made.name}: {said}. {fix}", UserWarning, stacklevel=3)
 
 
 def _close(elements: Any) -> None:

@@ -14,7 +14,7 @@ from tfinput import assembly, feed, options
 from tfinput.builders import subjects
 from tfinput.errors import FileError, refusal, short
 from tfinput.source import Source
-from tfinput.sources import csvfiles, csvtable, parquet, roles, tablestreams, tabular
+from tfinput.sources import csvfiles, csvtable, memory, parquet, roles, tablestreams, tabular
 from tfinput.sources.columns import Field, known_fill
 from tfinput.sources.encoded import encoded
 from tfinput.sources.folders import Walk, shown, suffix
@@ -60,7 +60,7 @@ class Asked:
 
     def fits(self, nbytes: float) -> bool:
         """Whether to read it all at once."""
-        return nbytes <= SHARE * tabular.free_bytes() if self.in_memory is None else self.in_memory
+        return nbytes <= SHARE * memory.free_bytes() if self.in_memory is None else self.in_memory
 
     def opened(self, rows: tabular.Rows, fits: bool) -> Opened:
         """The source of some rows, after saying what was found."""
