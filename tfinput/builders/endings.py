@@ -14,8 +14,8 @@ from typing import Any
 from tfinput.errors import short
 
 ENDLESS = (itertools.count, itertools.cycle, itertools.repeat)
-# What goes on for as long as the iterator does that it takes elements from.
-PASSED_ON = (map, filter, enumerate, itertools.starmap, itertools.accumulate)
+# What goes on for as long as all iterators do that it takes elements from.
+PASSED_ON = (map, zip, filter, enumerate, itertools.starmap, itertools.accumulate)
 
 
 def never(subject: Any) -> str:
@@ -23,10 +23,9 @@ def never(subject: Any) -> str:
     if isinstance(subject, ENDLESS):
         return f"{short(subject)}, which never does" if _forever(subject) else ""
     if isinstance(subject, PASSED_ON):
-        return next((said for said in map(never, gc.get_referents(subject)) if said), "")
-    if isinstance(subject, zip):
-        inner = [never(each) for referent in gc.get_referents(subject) if isinstance(referent, tuple) for each in referent]
-        return inner[0] if inner and all(inner) else ""
+        held = [each for part in gc.get_referents(subject) for each in (part if isinstance(part, tuple) else (part,))]
+        said = [never(each) for each in held if hasattr(each, "__next__")]
+        return said[0] if all(said) and said else ""
     if isinstance(subject, types.GeneratorType):
         # One that is within `yield from` goes on for as long as the inner one; a generator expression, as its first `for` does.
         frame = subject.gi_frame

@@ -54,9 +54,10 @@ def from_generator(
 
     Each epoch and each validation is one whole pass: the function is called, and its iterator read to its end, in a thread of its own
     that is some hundred examples ahead. Passes may overlap: the next epoch's begins while a validation is under way. Training
-    examples are shuffled within a window of `shuffle_window`; with `shuffle=False` they come as they are. For splits, and for
-    `feed.at`, which reads and drops what lies before in its epoch, the function must give the same examples in each pass.
-    A fraction for a split is drawn by a hash of each example's place, so that examples added at the end move none.
+    examples are shuffled within a window of `shuffle_window`; with `shuffle=False` they come as they are, and a generator that waits
+    for the training step gets each batch trained on as soon as it is full. For `feed.at`, which reads and drops what lies before in
+    its epoch, and for splits, the function must give the same examples in each pass. With a split that is checked, at the call and in
+    each pass: values may vary, as by augmentation, while something that tells examples apart (the target, say) stays. A fraction for a split is drawn by a hash of each example's place, so that examples added at the end move none.
 
     Args:
         subject: a function without arguments that returns a new iterator, or an object that gives a new one each time it is
@@ -65,7 +66,8 @@ def from_generator(
             An element is an example: `x`, `(x, y)` or `(x, y, sample_weight)`, each an array, a number, text, or a dict or tuple of
             such, all with the structure, shapes and dtypes of the first. Arrays are copied when they come. `validation_data` and
             `test_data` may also be `(function, size)`.
-        size: examples in a pass. A pass with fewer or more is an error, in `fit` too. None takes `len(subject)`, or counts a pass.
+        size: examples in a pass. A pass with fewer or more is an error, in `fit` too. None takes `len(subject)`, or counts a pass, of
+            at most some four million examples.
         batched: True if elements are batches of examples, with any number of rows, as `fit_generator` took them. Without `batch_size`,
             the first one's rows are the batch size; batches are made anew, of single examples.
         endless: True if passes do not end by themselves: an epoch is the first `size` examples of a new pass.
@@ -73,8 +75,9 @@ def from_generator(
             value changed: what does not fit is an error, only floats are rounded. None in a shape stands for lengths that vary.
         ragged: batches of examples of varying lengths as `tf.RaggedTensor`, instead of padded with zeros. Without
             `output_signature`, the first axis of each array varies then.
-        shuffle_window: examples that are shuffled together; None takes 16,384, or fewer large ones (64 MiB). The first batch of an
-            epoch waits until so many were made.
+        shuffle_window: examples that are shuffled together; None takes 16,384, or fewer large ones: 64 MiB, or up to 1,024 of them if
+            1/32 of the free memory holds them. The order depends on it: say it where a run is to be repeated on another machine. The
+            first batch of an epoch waits until so many were made.
         workers: processes. The function then takes the number of a shard, from 0 on, each process runs it with its own, and their
             elements come in turn, one of each: the same order in each pass. 0 runs it in a thread.
         {common options}
@@ -83,10 +86,14 @@ def from_generator(
         A `tfinput.Feed`.
 
     Raises:
-        ValueError: for generators that are empty, wrong sizes, and what an iterator that can be read once cannot do. While training:
-            for an element that raises, or differs from the first, or does not fit its dtype, with its number and the user's
-            traceback, and for passes of another size.
+        ValueError: for generators that are empty or never end, wrong sizes, and what an iterator that can be read once cannot do. While
+            training: for an element that raises, or differs from the first, or does not fit its dtype, with its number and the
+            user's traceback, for passes of another size, and for another example than in an earlier pass where there is a split.
         TypeError: for unknown options and other subjects.
+
+    Warns:
+        UserWarning: for a small window of large examples.
+        RuntimeWarning: for a generator that has given nothing for 30 s while it is waited for.
 
     """
     known = options.known(dict(given), from_generator)
@@ -238,6 +245,7 @@ def _begun(
     `counts` says whether the pass is read to its end, which it must have then.
     """
     blank = Recipe(begin, asked.form or Form(()), called, asked.batched)
+    _refuse_unending(subject, called, counts)
     try:
         elements = begin()
         with generators.awaited(called, Progress()):
@@ -247,9 +255,7 @@ def _begun(
     except Exception as error:
         told = blank.failure(0, error)
         raise told from (None if told is error else error)
-    endless = counts and (endings.never(elements) or endings.never(subject))
-    if endless:
-        raise generators.unending(called, endless)
+    _refuse_unending(elements, called, counts)
     where = blank.place(0)
     form = asked.form or signatures.found(first, where, asked.batched, asked.ragged)
     rows = 1
@@ -262,6 +268,12 @@ def _begun(
     arrays = [as_array(where, value) for _, value in parts("", first)]
     nbytes = sum(sum(map(len, array.ravel())) if array.dtype == TEXT else array.nbytes for array in arrays)
     return itertools.chain([first], elements), form, rows, max(1, nbytes // rows)
+
+
+def _refuse_unending(subject: Any, called: str, counts: bool) -> None:
+    said = endings.never(subject) if counts else ""
+    if said:
+        raise generators.unending(called, said)
 
 
 def _warn_of_few(made: Source, batch_size: int) -> None:

@@ -30,7 +30,7 @@ from tfinput.workers.packing import Chunk, Progress, Recipe, packed
 from tfinput.workers.producing import Passes
 
 # What is neither sized nor known to end is counted so far.
-MOST = 1 << 23
+MOST = 1 << 22
 # Without an example for so long, it is told that counting waits.
 STILL_SECONDS = 30.0
 

@@ -132,6 +132,8 @@ def hashes(column: Array) -> Array:
     end = flat.shape[1] // 8 * 8
     words = flat[:, :end].view(np.uint64)
     words = words[:, :: max(1, words.shape[1] // WORDS)]
+    # Whole numbers as floats differ in high bits only, which a product would push out; so they go into the low ones as well.
+    words = words ^ (words >> np.uint64(32))
     # Modulo 2**64 an odd factor loses nothing, so that a difference in one word always shows.
     made: Array = words @ _ODD[: words.shape[1]] + flat[:, end:].astype(np.uint64) @ _ODD[-8:][: flat.shape[1] - end]
     return made
