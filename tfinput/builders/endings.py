@@ -12,10 +12,18 @@ import types
 from typing import Any
 
 from tfinput.errors import short
+from tfinput.sources import generators
 
 ENDLESS = (itertools.count, itertools.cycle, itertools.repeat)
 # What goes on for as long as all iterators do that it takes elements from.
 PASSED_ON = (map, zip, filter, enumerate, itertools.starmap, itertools.accumulate)
+
+
+def refuse(subject: Any, called: str) -> None:
+    """Refuse a subject or its iterator if one can see that it never ends."""
+    said = never(subject)
+    if said:
+        raise generators.unending(called, said)
 
 
 def never(subject: Any) -> str:

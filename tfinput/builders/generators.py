@@ -57,7 +57,8 @@ def from_generator(
     examples are shuffled within a window of `shuffle_window`; with `shuffle=False` they come as they are, and a generator that waits
     for the training step gets each batch trained on as soon as it is full. For `feed.at`, which reads and drops what lies before in
     its epoch, and for splits, the function must give the same examples in each pass. With a split that is checked, at the call and in
-    each pass: values may vary, as by augmentation, while something that tells examples apart (the target, say) stays. A fraction for a split is drawn by a hash of each example's place, so that examples added at the end move none.
+    each pass: values may vary, as by augmentation, while something that tells examples apart (the target, say) stays. A fraction for
+    a split is drawn by a hash of each example's place, so that examples added at the end move none.
 
     Args:
         subject: a function without arguments that returns a new iterator, or an object that gives a new one each time it is
@@ -245,7 +246,8 @@ def _begun(
     `counts` says whether the pass is read to its end, which it must have then.
     """
     blank = Recipe(begin, asked.form or Form(()), called, asked.batched)
-    _refuse_unending(subject, called, counts)
+    if counts:
+        endings.refuse(subject, called)
     try:
         elements = begin()
         with generators.awaited(called, Progress()):
@@ -255,7 +257,8 @@ def _begun(
     except Exception as error:
         told = blank.failure(0, error)
         raise told from (None if told is error else error)
-    _refuse_unending(elements, called, counts)
+    if counts:
+        endings.refuse(elements, called)
     where = blank.place(0)
     form = asked.form or signatures.found(first, where, asked.batched, asked.ragged)
     rows = 1
@@ -268,12 +271,6 @@ def _begun(
     arrays = [as_array(where, value) for _, value in parts("", first)]
     nbytes = sum(sum(map(len, array.ravel())) if array.dtype == TEXT else array.nbytes for array in arrays)
     return itertools.chain([first], elements), form, rows, max(1, nbytes // rows)
-
-
-def _refuse_unending(subject: Any, called: str, counts: bool) -> None:
-    said = endings.never(subject) if counts else ""
-    if said:
-        raise generators.unending(called, said)
 
 
 def _warn_of_few(made: Source, batch_size: int) -> None:
