@@ -17,6 +17,23 @@ def shard(number: int) -> Any:
         yield np.int64(100 * number + each)
 
 
+def shard_without_end(number: int) -> Any:
+    """Never ends, as one can see."""
+    while True:
+        yield number
+
+
+def same_shard(number: int) -> Any:
+    """Sixty examples with their targets."""
+    return ((np.full(3, 2 * each + number, "float32"), each % 2) for each in range(60))
+
+
+def shuffled_shard(number: int) -> Any:
+    """The same in another order each time."""
+    order = np.random.default_rng().permutation(60)
+    return ((np.full(3, 2 * each + number, "float32"), int(each % 2)) for each in order)
+
+
 def ids(dataset: Any, count: int | None = None) -> list[list[int]]:
     """The identities in each batch of a dataset whose examples, or whose inputs, are their own identities."""
     batches = dataset if count is None else itertools.islice(dataset, count)

@@ -30,7 +30,7 @@ ROWS = [
         "builders.generators",
     ],
     ["builders.tablefiles"],
-    ["builders.__init__", "builders.subjects", "builders.signatures"],
+    ["builders.__init__", "builders.subjects", "builders.signatures", "builders.endings"],
     ["assembly", "screening", "mixing"],
     ["feed", "cache"],
     ["shown", "digests", "cachefolder", "pipeline"],
@@ -54,7 +54,7 @@ ROWS = [
     ["workers.running"],
     ["workers.process", "workers.child"],
     ["workers.fetching"],
-    ["workers.job", "workers.slots", "workers.packing"],
+    ["workers.job", "workers.slots", "workers.packing", "workers.sameness"],
     ["workers.__init__"],
     ["sources.usual"],
     ["sources.targets", "sources.encoded", "sources.decoding", "sources.arrayrecords"],
@@ -83,7 +83,7 @@ HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
 NO_TENSORFLOW = ["__init__", "epoch_counter", "errors", "garbage", "interrupts", "labels", "options", "seeds", "shown", "source", "steps"]
 # Worker processes load these.
 NO_TENSORFLOW += ["sources.elements", "sources.values", "workers.__init__", "workers.child", "workers.fetching", "workers.job"]
-NO_TENSORFLOW += ["workers.pool", "workers.process", "workers.running", "workers.slots"]
+NO_TENSORFLOW += ["workers.pool", "workers.process", "workers.running", "workers.sameness", "workers.slots"]
 
 
 def modules() -> dict[str, Path]:

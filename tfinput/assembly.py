@@ -36,6 +36,8 @@ def build(
         if own is not None:
             _refuse_unlike(source, own, name)
     kept, rest = cache.apply(source, settings)
+    if kept.hold is not None and (drawn.validation is not None or drawn.test is not None):
+        kept.hold()
     parts = {"train": Part(kept, drawn.train)}
     for name, members, own in (("validation", drawn.validation, validation), ("test", drawn.test, test)):
         if own is not None:

@@ -282,6 +282,8 @@ class Feed:
             fix = "Build the feed without validation_split and validation_data."
             raise refusal("kfold", "a feed without validation", "one with validation", fix)
         train = self.parts["train"]
+        if train.source.hold is not None:
+            train.source.hold()
         made = []
         for held in self.drawer(stratify, groups).folds(folds):
             rest = np.setdiff1d(train.members.indices, held, assume_unique=True)

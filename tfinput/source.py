@@ -97,6 +97,8 @@ class Source:
             "ragged"; None where all examples are of one shape. The lengths may come from `spec` or from the user's functions.
         lengths: where the batches of training are to hold examples of like lengths, an int64 tensor of the lengths of all examples.
         skipped: broken files that were left out: path and what is wrong.
+        hold: is called where some examples are held back from training: from then on, an example that is another one in a later
+            pass is an error; None where that cannot be.
         told: says what the repr is to add: how the examples are made.
         class_names: names of the classes, in the order of their labels.
         traced: functions over this source that were traced, for all datasets that need them.
@@ -118,6 +120,7 @@ class Source:
     locate: Callable[[int], str] | None = None
     uneven: str | None = None
     lengths: Any = None
+    hold: Callable[[], None] | None = None
     told: Callable[[], str] = field(default=lambda: "")
     class_names: tuple[str, ...] | None = None
     skipped: tuple[tuple[bytes, str], ...] = ()

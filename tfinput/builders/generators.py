@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import inspect
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Unpack
@@ -14,18 +15,19 @@ from typing import Any, Unpack
 import numpy as np
 import tensorflow as tf
 
-from tfinput import assembly, digests, feed, options
-from tfinput.builders import signatures
+from tfinput import assembly, devices, digests, feed, options
+from tfinput.builders import endings, signatures
 from tfinput.errors import refusal, short
 from tfinput.source import Source
-from tfinput.sources import generators
+from tfinput.sources import generators, memory
 from tfinput.sources.elements import Form
-from tfinput.sources.tabular import free_bytes
+from tfinput.sources.values import TEXT, as_array, parts
 from tfinput.steps import whole
 from tfinput.workers.generating import Sharded
-from tfinput.workers.packing import Recipe
+from tfinput.workers.packing import Progress, Recipe
 
-ENDLESS = (itertools.count, itertools.cycle, itertools.repeat)
+# Below so many examples, or a batch, a window to shuffle in is worth a warning.
+FEW = 16
 
 
 @options.common_options
@@ -52,9 +54,11 @@ def from_generator(
 
     Each epoch and each validation is one whole pass: the function is called, and its iterator read to its end, in a thread of its own
     that is some hundred examples ahead. Passes may overlap: the next epoch's begins while a validation is under way. Training
-    examples are shuffled within a window of `shuffle_window`; with `shuffle=False` they come as they are. For splits, and for
-    `feed.at`, which reads and drops what lies before in its epoch, the function must give the same examples in each pass.
-    A fraction for a split is drawn by a hash of each example's place, so that examples added at the end move none.
+    examples are shuffled within a window of `shuffle_window`; with `shuffle=False` they come as they are, and a generator that waits
+    for the training step gets each batch trained on as soon as it is full. For `feed.at`, which reads and drops what lies before in
+    its epoch, and for splits, the function must give the same examples in each pass. With a split that is checked, at the call and in
+    each pass: values may vary, as by augmentation, while something that tells examples apart (the target, say) stays. A fraction for
+    a split is drawn by a hash of each example's place, so that examples added at the end move none.
 
     Args:
         subject: a function without arguments that returns a new iterator, or an object that gives a new one each time it is
@@ -63,7 +67,8 @@ def from_generator(
             An element is an example: `x`, `(x, y)` or `(x, y, sample_weight)`, each an array, a number, text, or a dict or tuple of
             such, all with the structure, shapes and dtypes of the first. Arrays are copied when they come. `validation_data` and
             `test_data` may also be `(function, size)`.
-        size: examples in a pass. A pass with fewer or more is an error, in `fit` too. None takes `len(subject)`, or counts a pass.
+        size: examples in a pass. A pass with fewer or more is an error, in `fit` too. None takes `len(subject)`, or counts a pass, of
+            at most some four million examples.
         batched: True if elements are batches of examples, with any number of rows, as `fit_generator` took them. Without `batch_size`,
             the first one's rows are the batch size; batches are made anew, of single examples.
         endless: True if passes do not end by themselves: an epoch is the first `size` examples of a new pass.
@@ -71,8 +76,9 @@ def from_generator(
             value changed: what does not fit is an error, only floats are rounded. None in a shape stands for lengths that vary.
         ragged: batches of examples of varying lengths as `tf.RaggedTensor`, instead of padded with zeros. Without
             `output_signature`, the first axis of each array varies then.
-        shuffle_window: examples that are shuffled together; None takes 16,384, or fewer large ones (64 MiB). The first batch of an
-            epoch waits until so many were made.
+        shuffle_window: examples that are shuffled together; None takes 16,384, or fewer large ones: 64 MiB, or up to 1,024 of them if
+            1/32 of the free memory holds them. The order depends on it: say it where a run is to be repeated on another machine. The
+            first batch of an epoch waits until so many were made.
         workers: processes. The function then takes the number of a shard, from 0 on, each process runs it with its own, and their
             elements come in turn, one of each: the same order in each pass. 0 runs it in a thread.
         {common options}
@@ -81,10 +87,14 @@ def from_generator(
         A `tfinput.Feed`.
 
     Raises:
-        ValueError: for generators that are empty, wrong sizes, and what an iterator that can be read once cannot do. While training:
-            for an element that raises, or differs from the first, or does not fit its dtype, with its number and the user's
-            traceback, and for passes of another size.
+        ValueError: for generators that are empty or never end, wrong sizes, and what an iterator that can be read once cannot do. While
+            training: for an element that raises, or differs from the first, or does not fit its dtype, with its number and the
+            user's traceback, for passes of another size, and for another example than in an earlier pass where there is a split.
         TypeError: for unknown options and other subjects.
+
+    Warns:
+        UserWarning: for a small window of large examples.
+        RuntimeWarning: for a generator that has given nothing for 30 s while it is waited for.
 
     """
     known = options.known(dict(given), from_generator)
@@ -97,6 +107,8 @@ def from_generator(
         others.append(None if known[name] is None else _other(known[name], asked, form, name))
     if isinstance(made.stream, generators.OneStream):
         _refuse_rereading(made.name, known)
+    if made.stream is not None and asked.window is None and known["shuffle"]:
+        _warn_of_few(made, known["batch_size"])
     return assembly.build(made, known, *others)
 
 
@@ -131,7 +143,7 @@ def _other(subject: Any, asked: _Asked, form: Form, name: str) -> Source:
     size = None
     if isinstance(subject, tuple) and len(subject) == 2:
         subject, size = subject[0], whole(f"{name}[1]", subject[1])
-    if (isinstance(subject, ENDLESS) or (asked.endless and size is not None)) and _is_iterator(subject):
+    if (isinstance(subject, endings.ENDLESS) or (asked.endless and size is not None)) and _is_iterator(subject):
         fix = "Pass a function that returns a new iterator, with the size of a pass: (function, 1000), and endless=True."
         raise refusal(name, "one whole pass, the same each time", "an iterator without end", fix)
     own = dataclasses.replace(asked, size=size, endless=asked.endless and size is not None, form=form)
@@ -146,15 +158,16 @@ def _source(subject: Any, asked: _Asked, name: str) -> tuple[Source, Form, int]:
         begin: Any = Sharded(_of_shards(subject, asked.workers, called), asked.workers, called)
     else:
         begin = generators.Shared(subject) if once else generators.Fresh(_function(subject, called), called)
-    if once and isinstance(subject, ENDLESS) and not asked.endless and _forever(subject):
+    said = endings.never(subject) if once and not asked.endless else ""
+    if said and (isinstance(subject, endings.ENDLESS) or asked.size is None):
         fix = "Pass endless=True and the number of examples that make an epoch: size=10_000."
-        raise refusal(called, "an iterator that ends, or endless=True", f"{short(subject)}, which never does", fix)
+        raise refusal(called, "an iterator that ends, or endless=True", said, fix)
     size, promise = _size(subject, asked)
-    elements, form, rows = _begun(begin, asked, called)
+    elements, form, rows, nbytes = _begun(begin, subject, asked, called, size is None)
     recipe = Recipe(begin, form, called, asked.batched, size, promise, asked.endless)
     if once and not asked.endless:
         recipe = dataclasses.replace(recipe, begin=lambda: elements)
-        return generators.kept(recipe, free_bytes() / 2, asked.ragged), form, rows
+        return generators.kept(recipe, memory.free_bytes() / 4, asked.ragged), form, rows
     if once:
         recipe = dataclasses.replace(recipe, begin=generators.Shared(elements), shared=True)
     elif size is None:
@@ -162,11 +175,13 @@ def _source(subject: Any, asked: _Asked, name: str) -> tuple[Source, Form, int]:
         recipe = dataclasses.replace(recipe, size=found, promise="as it had when it was counted")
     else:
         _close(elements)
+    # Hosts that share each batch must agree on the order, whatever memory each has.
+    window = asked.window or memory.window(nbytes, by_memory=devices.shares().hosts == 1)
 
     def fingerprint() -> str:
         return hashlib.blake2b(f"{recipe.size} {form} {digests.of(subject)}".encode(), digest_size=16).hexdigest()
 
-    return generators.streamed(recipe, asked.window, asked.ragged, fingerprint), form, rows
+    return generators.streamed(recipe, window, asked.ragged, fingerprint, look=not asked.workers), form, rows
 
 
 def _is_iterator(subject: Any) -> bool:
@@ -215,14 +230,6 @@ def _of_shards(subject: Any, workers: int, called: str) -> Callable[[int], Any]:
     return function
 
 
-def _forever(subject: Any) -> bool:
-    """Whether one of itertools' endless iterators is one: `repeat` may have a count."""
-    try:
-        return not hasattr(subject, "__length_hint__") or len(range(subject.__length_hint__())) < 0
-    except TypeError:
-        return True
-
-
 def _size(subject: Any, asked: _Asked) -> tuple[int | None, str]:
     if asked.size is not None:
         return asked.size, f"size={asked.size}"
@@ -231,17 +238,27 @@ def _size(subject: Any, asked: _Asked) -> tuple[int | None, str]:
     return None, ""
 
 
-def _begun(begin: Callable[[], Iterator[Any]], asked: _Asked, called: str) -> tuple[Iterator[Any], Form, int]:
-    """A pass with nothing lost of it, the form of its examples, and the rows of its first element."""
+def _begun(
+    begin: Callable[[], Iterator[Any]], subject: Any, asked: _Asked, called: str, counts: bool
+) -> tuple[Iterator[Any], Form, int, int]:
+    """A pass with nothing lost of it, the form of its examples, the rows of its first element, and the bytes of one.
+
+    `counts` says whether the pass is read to its end, which it must have then.
+    """
     blank = Recipe(begin, asked.form or Form(()), called, asked.batched)
+    if counts:
+        endings.refuse(subject, called)
     try:
         elements = begin()
-        first = next(elements)
+        with generators.awaited(called, Progress()):
+            first = next(elements)
     except StopIteration:
         raise refusal(called, "at least one example", "none: the iterator is at its end", "Check the data.") from None
     except Exception as error:
         told = blank.failure(0, error)
         raise told from (None if told is error else error)
+    if counts:
+        endings.refuse(elements, called)
     where = blank.place(0)
     form = asked.form or signatures.found(first, where, asked.batched, asked.ragged)
     rows = 1
@@ -251,7 +268,19 @@ def _begun(begin: Callable[[], Iterator[Any]], asked: _Asked, called: str) -> tu
         form.write(form.columns(1), 0, first, lambda: where)
     if rows == 0:
         raise refusal(where, "at least one example", "a batch of none", "Leave empty batches out.")
-    return itertools.chain([first], elements), form, rows
+    arrays = [as_array(where, value) for _, value in parts("", first)]
+    nbytes = sum(sum(map(len, array.ravel())) if array.dtype == TEXT else array.nbytes for array in arrays)
+    return itertools.chain([first], elements), form, rows, max(1, nbytes // rows)
+
+
+def _warn_of_few(made: Source, batch_size: int) -> None:
+    """Tell where large examples are shuffled among few."""
+    assert made.stream is not None
+    window, wanted = made.stream.window, min(made.size, max(FEW, batch_size))
+    if window < wanted:
+        said = f"large examples are shuffled among {window} only, for which there is memory"
+        fix = "Pass shuffle_window= for more, or change their order inside the function, which rules out splits."
+        warnings.warn(f"tfinput: {made.name}: {said}. {fix}", UserWarning, stacklevel=3)
 
 
 def _close(elements: Any) -> None:

@@ -41,6 +41,9 @@ def from_sequence(
     Items may be made in any order, as each is needed: examples are shuffled over the whole sequence, splits are exact, and
     training resumes at any step without making what came before.
 
+    With a split, each item must stay the same example. Its values may vary, as by augmentation; but a target, a number or a text, that
+    is another one, and values that came under other numbers before, are an error: the items are shuffled or drawn.
+
     Args:
         items: has `__len__` and `__getitem__`. An item is an example: `x`, `(x, y)` or `(x, y, sample_weight)`, each an array, a
             number, text, or a dict or tuple of such; arrays are NumPy's, or what turns into them (torch tensors, images of Pillow).
@@ -63,7 +66,8 @@ def from_sequence(
         A `tfinput.Feed`.
 
     Raises:
-        ValueError: for an empty sequence, items that differ from the first, and sizes that leave no step or no example.
+        ValueError: for an empty sequence, items that differ from the first, and sizes that leave no step or no example; with a split,
+            at the call or while training, for items that change places.
         TypeError: for unknown options, and subjects or items of another kind. While training, an error of `items[index]` is
             raised with the number of the item; `tfinput.errors.WorkerDied`, a RuntimeError, if an item kills three workers.
 

@@ -12,7 +12,7 @@ from tfinput import assembly, feed, options
 from tfinput.builders import subjects, tablefiles
 from tfinput.errors import refusal, short
 from tfinput.source import Source
-from tfinput.sources import csvfiles, csvheader, csvtable, parquet, roles, tablestreams, tabular
+from tfinput.sources import csvfiles, csvheader, csvtable, memory, parquet, roles, tablestreams, tabular
 from tfinput.sources.columns import Field, known_fill
 from tfinput.sources.encoded import encoded
 
@@ -61,7 +61,7 @@ class Asked:
 
     def fits(self, nbytes: float) -> bool:
         """Whether to read it all at once."""
-        return nbytes <= SHARE * tabular.free_bytes() if self.in_memory is None else self.in_memory
+        return nbytes <= SHARE * memory.free_bytes() if self.in_memory is None else self.in_memory
 
     def opened(self, rows: tabular.Rows, fits: bool) -> Opened:
         """The source of some rows, after saying what was found."""

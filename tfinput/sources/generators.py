@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import math
+import functools
+import sys
 import threading
+import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from tfinput import garbage
 from tfinput.callback import weakly
 from tfinput.errors import refusal, short
 from tfinput.source import Source, Stream
@@ -21,11 +26,13 @@ from tfinput.sources import arrays, leaves, varying
 from tfinput.sources.elements import Form, Leaf
 from tfinput.sources.memory import Buffers, TensorRows, aligned
 from tfinput.sources.values import TEXT, Array
-from tfinput.workers.packing import Chunk, Recipe, packed
+from tfinput.workers.packing import Chunk, Progress, Recipe, packed
 from tfinput.workers.producing import Passes
 
-WINDOW = 1 << 14
-WINDOW_BYTES = 64 << 20
+# What is neither sized nor known to end is counted so far.
+MOST = 1 << 22
+# Without an example for so long, it is told that counting waits.
+STILL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +61,8 @@ class Fresh:
             raise refusal(what, "a new iterator for each pass", "the last one again, which is used up", "Make it inside the function.")
         try:
             self._last = weakref.ref(elements)
-        except TypeError:  # Iterators of built-in types; a used one shows as an empty pass.
-            self._last = lambda: None
+        except TypeError:  # Iterators of built-in types. Kept, since a new one may lie where the last one did.
+            self._last = lambda: elements
         return elements
 
 
@@ -79,8 +86,11 @@ class Shared:
             return next(self._elements)
 
 
-def streamed(recipe: Recipe, window: int | None, ragged: bool, fingerprint: Callable[[], str]) -> Source:
-    """The source over the passes of a generator, each of `recipe.size` examples."""
+def streamed(recipe: Recipe, window: int, ragged: bool, fingerprint: Callable[[], str], look: bool) -> Source:
+    """The source over the passes of a generator, each of `recipe.size` examples.
+
+    `look` says whether a look at the first examples of two passes is cheap.
+    """
     assert recipe.size is not None
     passes, form, size = Passes(recipe), recipe.form, recipe.size
     chunks = passes.chunks  # one object, which lives as long as a dataset's functions refer to `opened`
@@ -90,7 +100,6 @@ def streamed(recipe: Recipe, window: int | None, ragged: bool, fingerprint: Call
         return tf.data.Dataset.from_generator(weakly(chunks), output_signature=tuple(varying.column_specs(form)))
 
     kind = OneStream if recipe.shared else Stream
-    window = window or max(1, min(WINDOW, WINDOW_BYTES // _example_bytes(form)))
     return Source(
         name=recipe.name,
         size=size,
@@ -100,6 +109,7 @@ def streamed(recipe: Recipe, window: int | None, ragged: bool, fingerprint: Call
         in_memory=False,
         identities=lambda: np.arange(size, dtype=np.uint64),
         locate=lambda index: f"{recipe.name}, example {index}",
+        hold=None if recipe.shared else functools.partial(passes.hold, look),
         told=lambda: f"shuffled among {window}" if window < size else "",
         **varying.about(form, ragged),
     )
@@ -130,25 +140,63 @@ def counted(recipe: Recipe, elements: Iterator[Any]) -> int:
 
 
 def _watched(recipe: Recipe, elements: Iterator[Any], what: str) -> Iterator[Chunk]:
-    """The chunks of a pass, with a progress bar where it takes long."""
-    with tqdm(total=recipe.size, unit=" examples", desc=f"tfinput: {what}", delay=2, leave=False) as bar:
-        for chunk in packed(recipe, elements, Buffers()):
+    """The chunks of a pass, with a progress bar where it takes long; one without a size must end some time."""
+    at, begun = Progress(), time.monotonic()
+    with tqdm(total=recipe.size, unit=" examples", desc=f"tfinput: {what}", delay=2, leave=False) as bar, awaited(recipe.name, at):
+        for chunk in packed(recipe, elements, Buffers(), progress=at):
             yield chunk
             bar.update(len(chunk[0]))
+            if recipe.size is None and at.examples > MOST:
+                raise unending(recipe.name, f"{at.examples:,} examples in {time.monotonic() - begun:.0f} s and no end")
+
+
+def unending(name: str, got: str) -> Exception:
+    """The error of a pass that does not end, as far as one can see."""
+    examples = "(function, 10_000)" if name in ("validation_data", "test_data") else "size=10_000"
+    fix = f"Pass endless=True and {examples}, the number of examples that make a pass; or, if it does end, its size."
+    return refusal(name, "a pass that ends", got, fix)
+
+
+@contextlib.contextmanager
+def awaited(name: str, at: Progress) -> Iterator[None]:
+    """Tell, once, that nothing has come for long: what waits for training, or for somebody else, may never come."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        before = -1
+        while before != at.examples:
+            before = at.examples
+            if ended.wait(STILL_SECONDS):
+                return
+        fix = "Nothing trains before it is built: pass size=, or endless=True and size=, if it waits for that."
+        warnings.warn(f"tfinput: {name}: {before} examples came, then none for {STILL_SECONDS:g} s. {fix}", RuntimeWarning, stacklevel=2)
+
+    watcher = threading.Thread(target=garbage.kept_away(watch), name="tfinput-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _collected(recipe: Recipe, limit: float) -> list[Array]:
     """The columns of a whole pass."""
     chunks: list[Chunk] = []
-    held = 0
+    held, count = 0, 0
     for chunk in _watched(recipe, recipe.begin(), f"reading {recipe.name} into memory"):
         chunks.append(tuple(column.copy() for column in chunk))
-        held += sum(column.nbytes + (sum(map(len, column.ravel())) if column.dtype == TEXT else 0) for column in chunk)
+        held += sum(_nbytes(column) for column in chunk)
+        count += len(chunk[0])
         if held > limit:
             fix = "Pass a function that returns a new iterator, which is read as it is needed; if it never ends, endless=True and size."
-            got = f"more than {limit / 2**20:,.0f} MiB in {sum(len(each[0]) for each in chunks):,} examples"
+            got = f"more than {limit / 2**20:,.0f} MiB in {count:,} examples"
             raise refusal(recipe.name, "an iterator that fits in memory, since it can be read only once", got, fix)
     return [_joined([chunk[place] for chunk in chunks]) for place in range(len(chunks[0]))]
+
+
+def _nbytes(column: Array) -> int:
+    return column.nbytes + (sum(map(sys.getsizeof, column.ravel())) if column.dtype == TEXT else 0)
 
 
 def _joined(pieces: list[Array]) -> Array:
@@ -167,7 +215,3 @@ def _labels(recipe: Recipe) -> Array | None:
     place = sum(1 if leaf.even else 2 for leaf in before)
     passed = _watched(recipe, recipe.begin(), "reading the classes")
     return np.concatenate([chunk[place].copy() for chunk in passed])
-
-
-def _example_bytes(form: Form) -> int:
-    return sum(leaf.dtype.itemsize * math.prod(each or 16 for each in leaf.shape) for leaf in form.leaves)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +19,15 @@ from tfinput.sources.values import Array, as_array, mapped
 from tfinput.workers.fetching import Engine, Fetcher
 from tfinput.workers.job import Job, Part
 from tfinput.workers.pool import Pool
+from tfinput.workers.sameness import Ledger
 from tfinput.workers.thread import Thread
+
+# Items that are looked at twice where a split needs them to be the same.
+LOOK, LOOK_SECONDS = 4, 0.25
+FIX = (
+    "Keep each item in its place: leave out what shuffles or draws them, also in on_epoch_end (shuffle=True shuffles anew for each "
+    "epoch); or pass validation_data= in place of the split."
+)
 
 
 def source(
@@ -32,7 +42,12 @@ def source(
     """The source over `size` items; where each is a batch, `batches` says how many examples it holds."""
     engine: Engine = Pool(job, workers, item_timeout) if workers else Thread(job, item_timeout)
     rows = None if batches is None else int(batches.max())
-    fetcher = Fetcher(job, engine, 1 if batches is not None else max(1, workers), workers > 0, rows)
+
+    def locate(index: int) -> str:
+        return job.place(index) if rows is None else f"{job.place(index // rows)}, row {index % rows}"
+
+    ledger = Ledger(job.form, size * (rows or 1), locate, FIX, places_only=False, shapes_apart=False)
+    fetcher = Fetcher(job, engine, 1 if batches is not None else max(1, workers), workers > 0, rows, ledger)
     return Source(
         name=job.name,
         size=size,
@@ -41,10 +56,25 @@ def source(
         labels=lambda: _labels(job, size),
         fingerprint=fingerprint,
         in_memory=False,
-        locate=job.place if rows is None else lambda index: f"{job.place(index // rows)}, row {index % rows}",
+        locate=locate,
+        hold=functools.partial(_hold, ledger, job, size if workers == 0 else 0, rows),
         told=fetcher.described,
         **_about(job, ragged),
     )
+
+
+def _hold(ledger: Ledger, job: Job, size: int, rows: int | None) -> None:
+    """Hold items to be the same from now on; some of the first ones are looked at twice, if that takes no time."""
+    held = ledger.held
+    ledger.hold()
+    give_up = time.monotonic() + LOOK_SECONDS
+    for _ in range(0 if held else 2):
+        for index in range(min(size, LOOK)):
+            if index and time.monotonic() > give_up:
+                break
+            columns = job.form.columns(1)
+            made = job.run(Part([index], 0), columns, lambda _: None) or columns
+            ledger.look(index * (rows or 1) + np.arange(len(made[0])), made)
 
 
 def _fetch(fetcher: Fetcher, workers: int) -> Fetch:

@@ -269,16 +269,3 @@ def _leaf(store: Part, whole: Array) -> Leaf:
 def progress(pieces: Any, rows: Rows) -> Any:
     """A bar, where going through the pieces takes long."""
     return tqdm(pieces, unit=" pieces", desc=f"tfinput: reading {rows.pieces.name}", delay=2, leave=False)
-
-
-def free_bytes() -> float:
-    """Memory that is free for this process, as far as the system says."""
-    free = float("inf")
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            free = next(int(line.split()[1]) * 1024.0 for line in file if line.startswith("MemAvailable:"))
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit, open("/sys/fs/cgroup/memory.current", encoding="ascii") as used:
-            free = min(free, float(limit.read()) - float(used.read()))
-    except (OSError, StopIteration, ValueError):  # Another system; no limit ("max").
-        pass
-    return free

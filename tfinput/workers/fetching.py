@@ -17,6 +17,7 @@ import numpy as np
 from tfinput import interrupts
 from tfinput.sources.values import Array
 from tfinput.workers.job import Job, Part
+from tfinput.workers.sameness import Ledger
 
 
 class Ticket:
@@ -74,6 +75,8 @@ class Engine(Protocol):
 
 # A part costs this process about 45 us, whatever it holds, so many workers share a batch only while each gets some rows of it.
 PARTS, PART = 8, 4
+# So many items are looked at again after each of the first turns, which may have put others in their places.
+LOOK, TURNS = 4, 2
 
 
 def part_rows(rows: int, parts: int) -> int:
@@ -97,16 +100,20 @@ class _Session:
 class Fetcher:
     """Asks an engine for batches, for all sessions of a source."""
 
-    def __init__(self, job: Job, engine: Engine, parts: int, seeded: bool, rows: int | None = None) -> None:
+    def __init__(self, job: Job, engine: Engine, parts: int, seeded: bool, rows: int | None = None, ledger: Ledger | None = None) -> None:
         """Cut each batch into `parts`, or fewer where they would be small.
 
-        `seeded` says whether random generators are to be seeded for each element; `rows` is the most rows of items that are batches.
+        `seeded` says whether random generators are to be seeded for each element; `rows` is the most rows of items that are batches;
+        `ledger` hears what each number brought.
         """
         self.job = job
         self.engine = engine
         self._parts = parts
         self._seeded = seeded
         self._rows = rows
+        self._ledger = ledger
+        self._read: list[int] = []  # the first items that came
+        self._turned = 0
         self._turns = has_turns(job.items)
         self._numbers = itertools.count(1)
         self._sessions: dict[int, _Session] = {}
@@ -178,9 +185,36 @@ class Fetcher:
                 raise ticket.error
             finally:
                 del ticket  # Its error would keep it through this frame, and with it memory and files, until a collection.
+        self._note(ticket)
         if self._turns and ticket.last:
             self._end_epoch(ticket.session)
+            self._look_again(ticket.session)
         return ticket.columns
+
+    def _note(self, ticket: Ticket) -> None:
+        """Refuse items that are others than before, where that matters."""
+        if self._ledger is None or not self._ledger.held:
+            return
+        indices = np.concatenate([part.indices for part in ticket.parts])
+        if self._rows is not None:
+            indices = indices * self._rows + np.arange(len(ticket.columns[0]))
+        self._ledger.look(indices, ticket.columns)
+        if len(self._read) < LOOK:
+            self._read += [index for part in ticket.parts for index in part.indices][:LOOK]
+
+    def _look_again(self, session: int) -> None:
+        """See whether a turn has put other items in the places of those that were read: they may be about to validate."""
+        if self._ledger is None or not self._ledger.held or self._turned == TURNS:
+            return
+        self._turned += 1
+        for index in self._read[:LOOK]:
+            number = next(self._numbers)
+            ticket = self._tickets[number] = Ticket(session, [Part([index], 0, [index] if self._seeded else None)], False)
+            self.engine.put(ticket, self._rows or 1)
+            ticket.done.wait()
+            self._tickets.pop(number, None)
+            if ticket.error is None:  # One that fails does so again where it is needed.
+                self._note(ticket)
 
     def _end_epoch(self, session: int) -> None:
         """All items of an epoch are made: let the items turn to the next one, and ask for what waits for that."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,16 +74,32 @@ class Recipe:
         return max(1, min(CHUNK, CHUNK_BYTES // max(1, nbytes)))
 
 
-def packed(recipe: Recipe, elements: Iterator[Any], buffers: Buffers, told: type[BaseException] = Exception) -> Iterator[Chunk]:
+class Progress:
+    """How far a pass is: the elements and the examples that came, and the room that is being filled; other threads may look."""
+
+    def __init__(self) -> None:
+        """Begin."""
+        self.elements = 0
+        self.examples = 0
+        self.room: Room | None = None
+
+
+def packed(
+    recipe: Recipe,
+    elements: Iterator[Any],
+    buffers: Buffers,
+    told: type[BaseException] = Exception,
+    progress: Progress | None = None,
+) -> Iterator[Chunk]:
     """The chunks of a pass; an error in it (of the kind `told`), or a wrong count, is raised with its place."""
     pack = _packed_batches if recipe.batched else _packed_examples
-    at = [0]
-    chunks = pack(recipe, elements, buffers, at)
+    progress = progress or Progress()
+    chunks = pack(recipe, elements, buffers, progress)
     while True:
         try:
             chunk = next(chunks, None)
         except told as error:
-            failure = recipe.failure(at[0], error)
+            failure = recipe.failure(progress.elements, error)
             if failure is error:
                 raise
             raise failure from error
@@ -91,59 +108,62 @@ def packed(recipe: Recipe, elements: Iterator[Any], buffers: Buffers, told: type
         yield chunk
 
 
-def _packed_examples(recipe: Recipe, elements: Iterator[Any], buffers: Buffers, at: list[int]) -> Iterator[Chunk]:
+def _packed_examples(recipe: Recipe, elements: Iterator[Any], buffers: Buffers, at: Progress) -> Iterator[Chunk]:
     form, size, rows, clock = recipe.form, recipe.size, recipe.rows, time.monotonic
-    write, plain, place = form.write, form.plain, lambda: recipe.place(at[0])
-    room, row, done = Room(form, rows, buffers), 0, 0
-    columns, due = room.columns, clock() + CHUNK_SECONDS
+    write, plain, place = form.write, form.plain, lambda: recipe.place(at.elements)
+    at.room = room = Room(form, rows, buffers)
+    row, done, columns, due = 0, 0, room.columns, clock() + CHUNK_SECONDS
     for element in elements:
         if done == size:
             raise _miscounted(recipe, done, elements)
         write(columns, row, element, place)
         if not plain:
             room.settle(row, row + 1)
-        row += 1
-        at[0] = done = done + 1
+        at.elements = at.examples = done = done + 1
+        room.filled = row = row + 1
         if done == size:
             if recipe.endless:
                 break
             # The last chunk waits until the end is certain: Keras asks for nothing after it.
         elif row == rows or clock() > due or room.nbytes > CHUNK_BYTES:
-            yield room.chunk(row)
-            room, row = Room(form, rows, buffers), 0
-            columns, due = room.columns, clock() + CHUNK_SECONDS
+            yield room.take()
+            at.room = room = Room(form, rows, buffers)
+            row, columns, due = 0, room.columns, clock() + CHUNK_SECONDS
     if row:
-        yield room.chunk(row)
+        yield room.take()
     if size is not None and done < size:
         raise _miscounted(recipe, done)
 
 
-def _packed_batches(recipe: Recipe, elements: Iterator[Any], buffers: Buffers, at: list[int]) -> Iterator[Chunk]:
+def _packed_batches(recipe: Recipe, elements: Iterator[Any], buffers: Buffers, at: Progress) -> Iterator[Chunk]:
     form, size, clock = recipe.form, recipe.size, time.monotonic
     room, row, done = Room(form, recipe.rows, buffers), 0, 0
-    due = clock() + CHUNK_SECONDS
+    at.room, due = room, clock() + CHUNK_SECONDS
     for batch in elements:
-        arrays = form.batch(batch, lambda: recipe.place(at[0]))
+        arrays = form.batch(batch, lambda: recipe.place(at.elements))
         count = len(arrays[0])
         if size is not None and done + count > size:
             if not recipe.endless:
                 raise _miscounted(recipe, done + count, elements)
             count = size - done
         if row and row + count > room.rows:
-            yield room.chunk(row)
+            yield room.take()
             room, row, due = Room(form, max(count, recipe.rows), buffers), 0, clock() + CHUNK_SECONDS
         elif count > room.rows:
             room = Room(form, count, buffers)
+        at.room = room
         room.write(row, row + count, arrays)
-        row, done = row + count, done + count
-        at[0] += 1
+        at.elements, at.examples = at.elements + 1, done + count
+        room.filled = row = row + count
+        done += count
         if recipe.endless and done == size:
             break
         if done != size and (room.nbytes > CHUNK_BYTES or clock() > due):
-            yield room.chunk(row)
-            room, row, due = Room(form, recipe.rows, buffers), 0, clock() + CHUNK_SECONDS
+            yield room.take()
+            at.room = room = Room(form, recipe.rows, buffers)
+            row, due = 0, clock() + CHUNK_SECONDS
     if row:
-        yield room.chunk(row)
+        yield room.take()
     if size is not None and done < size:
         raise _miscounted(recipe, done)
 
@@ -178,6 +198,9 @@ class Room:
         """Lend aligned memory, which TensorFlow takes over without a copy."""
         self.form, self.rows = form, rows
         self.nbytes = 0
+        self.filled = 0  # rows that hold examples
+        self._taken = 0  # rows that were handed on
+        self._lock = threading.Lock()
         if form.plain:
             self.columns = form.views(buffers.lend((max(1, form.places(rows)[1]),), "u1"), rows)
             self.shapes: list[Array | None] = [None] * len(self.columns)
@@ -207,13 +230,16 @@ class Room:
                     column[row] = as_bytes(leaf, column[row])
                 self.nbytes += sum(map(len, np.ravel(column[row])))
 
-    def chunk(self, count: int) -> Chunk:
-        """The first rows of all columns, with the shapes of those that vary."""
+    def take(self, leave: int = 0) -> Chunk:
+        """The rows that came since the last time, but for so many; also from another thread than the one that fills them."""
+        with self._lock:
+            start = self._taken
+            self._taken = end = max(start, self.filled - leave)
         found = []
         for column, shapes in zip(self.columns, self.shapes, strict=True):
-            found.append(column[:count])
+            found.append(column[start:end])
             if shapes is not None:
-                found.append(shapes[:count])
+                found.append(shapes[start:end])
         return tuple(found)
 
 
