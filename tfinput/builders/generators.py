@@ -239,7 +239,9 @@ def _begun(begin: Callable[[], Iterator[Any]], asked: _Asked, called: str) -> tu
         first = next(elements)
     except StopIteration:
         raise refusal(called, "at least one example", "none: the iterator is at its end", "Check the data.") from None
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         told = blank.failure(0, error)
         raise told from (None if told is error else error)
     where = blank.place(0)

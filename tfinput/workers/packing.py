@@ -81,7 +81,9 @@ def packed(recipe: Recipe, elements: Iterator[Any], buffers: Buffers, told: type
     while True:
         try:
             chunk = next(chunks, None)
-        except told as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and told is not BaseException:
+                raise
             failure = recipe.failure(at[0], error)
             if failure is error:
                 raise
