@@ -45,6 +45,24 @@ class UnpicklableError(Exception):
         self.lock = threading.Lock()
 
 
+class OwnError(BaseException):
+    """One that `except Exception` does not catch, and that takes more than it says."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+class SilentError(Exception):
+    """One that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def _raised(error: BaseException) -> Any:
+    raise error
+
+
 def _raise(index: int) -> Any:
     raise ValueError(f"bad {index}")
 
@@ -71,6 +89,11 @@ FAULTS: dict[str, Any] = {
     "unpicklable result": lambda _: (threading.Lock(), 1),
     "out of memory": _memory,
     "sys.exit": lambda _: sys.exit(3),
+    "the end of a generator": lambda _: _raised(GeneratorExit()),
+    "the end of an iterator": lambda _: _raised(StopIteration("no more")),
+    "an interrupt": lambda _: _raised(KeyboardInterrupt("stop")),
+    "an error of its own": lambda _: _raised(OwnError(1, 2)),
+    "an error that cannot be shown": lambda _: _raised(SilentError()),
     "os._exit": lambda _: os._exit(3),
     "segfault": lambda _: ctypes.string_at(0),
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
@@ -83,6 +106,12 @@ ERRORS = {
     "unpicklable error": "UnpicklableError: bad",
     "unpicklable result": "lock",
     "out of memory": "MemoryError",
+    "sys.exit": "SystemExit: 3",
+    "the end of a generator": "GeneratorExit",
+    "the end of an iterator": "StopIteration: no more",
+    "an interrupt": "KeyboardInterrupt: stop",
+    "an error of its own": "OwnError: 1 and 2",
+    "an error that cannot be shown": "SilentError",
 }
-DEATHS = {"sys.exit": "exit code 3", "os._exit": "exit code 3", "segfault": "SIGSEGV", "kill": "SIGKILL"}
+DEATHS = {"os._exit": "exit code 3", "segfault": "SIGSEGV", "kill": "SIGKILL"}
 HANGS = ("stop", "loop", "sleep")

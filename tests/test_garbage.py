@@ -149,48 +149,18 @@ def test_a_collection_where_a_thread_of_tfinputs_holds_a_lock_does_not_end_all_c
     assert ran.stdout == "goes on\n", ran.stderr[-3000:]
 
 
-INTERRUPTED = """
-import gc, signal, sys
-import numpy as np
-import tfinput
-from tfinput import garbage
-
-feed = tfinput.from_generator(lambda: iter(np.arange(8.0)), size=8, batch_size=4)
-asked = garbage._PuttingOff.__call__.__code__
-
-def press(frame, event, argument):
-    if event == "call" and frame.f_code is asked:
-        sys.setprofile(None)
-        signal.raise_signal(signal.SIGINT)
-
-came = 0
-for _ in range(20):
-    try:
-        sys.setprofile(press)
-        for _ in range(100):
-            gc.collect(0)
-    except KeyboardInterrupt:
-        came += 1
-print(came)
-"""
-
-
-def test_ctrl_c_is_not_lost_where_python_tells_of_a_collection() -> None:
-    ran = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120)
-    assert ran.stdout == "20\n", ran.stderr[-3000:]
-    assert "KeyboardInterrupt" not in ran.stderr
-
-
 class Loop:
     def __init__(self) -> None:
         self.me = self
 
 
 def kept_away_from(thread_work: Callable[[], None]) -> threading.Thread:
-    garbage.install()
+    holder = Loop()
+    garbage.needed_by(holder)
     thread = threading.Thread(target=garbage.kept_away(thread_work))
     thread.start()
     thread.join()
+    holder.me = holder  # It lives until here.
     return thread
 
 

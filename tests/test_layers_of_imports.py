@@ -50,7 +50,7 @@ ROWS = [
         "sources.hazards",
     ],
     ["sources.varying"],
-    ["workers.pool", "workers.thread", "workers.producing", "workers.generating"],
+    ["workers.pool", "workers.thread", "workers.producing", "workers.generating", "workers.looking"],
     ["workers.running"],
     ["workers.process", "workers.child"],
     ["workers.fetching"],
@@ -83,7 +83,7 @@ HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
 NO_TENSORFLOW = ["__init__", "epoch_counter", "errors", "garbage", "interrupts", "labels", "options", "seeds", "shown", "source", "steps"]
 # Worker processes load these.
 NO_TENSORFLOW += ["sources.elements", "sources.values", "workers.__init__", "workers.child", "workers.fetching", "workers.job"]
-NO_TENSORFLOW += ["workers.pool", "workers.process", "workers.running", "workers.sameness", "workers.slots"]
+NO_TENSORFLOW += ["workers.looking", "workers.pool", "workers.process", "workers.running", "workers.sameness", "workers.slots"]
 
 
 def modules() -> dict[str, Path]:

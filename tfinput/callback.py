@@ -35,7 +35,7 @@ def weakly(function: Callable[..., Any]) -> Callable[..., Any]:
     >>> call(3)
     6
     """
-    garbage.install()
+    garbage.needed_by(function)
     kept = weakref.ref(function)
 
     def call(*arguments: Any) -> Any:

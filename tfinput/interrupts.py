@@ -150,7 +150,7 @@ def _loses(frame: FrameType) -> bool:
         return file.endswith(("framework/errors_impl.py", "eager/core.py"))
     if name == "pythonify_logs":
         return "keras" in file
-    return name == "__del__" or (name == "__call__" and file in (weakref.__file__, garbage.__file__))
+    return name == "__del__" or (name == "__call__" and file == weakref.__file__)
 
 
 _watcher = _Watcher()

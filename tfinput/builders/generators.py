@@ -254,7 +254,9 @@ def _begun(
             first = next(elements)
     except StopIteration:
         raise refusal(called, "at least one example", "none: the iterator is at its end", "Check the data.") from None
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         told = blank.failure(0, error)
         raise told from (None if told is error else error)
     if counts:

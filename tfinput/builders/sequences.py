@@ -15,10 +15,9 @@ from tfinput.errors import refusal, short
 from tfinput.source import Source
 from tfinput.sources import sequences
 from tfinput.sources.elements import Form
-from tfinput.sources.values import as_array, parts
 from tfinput.steps import whole
+from tfinput.workers import looking
 from tfinput.workers.job import Job
-from tfinput.workers.process import copied
 
 
 @options.common_options
@@ -91,35 +90,33 @@ def from_sequence(
 
 
 def _source(signature: Form | None, ragged: bool, workers: int, item_timeout: float | None, items: Any, name: str = "") -> Source:
-    called = name or type(items).__name__
-    # A file that is opened with the first element must not go to the workers.
-    seen = copied(items, called) if workers else items
-    size = _size(seen, called)
-    rows = None
-    if _is_batched(items):
-        form, last = Form.of_batches(seen[0], seen[size - 1], f"{called}, item 0")
-        rows = np.full(size, _rows(seen[0], called))
+    called, batched = name or type(items).__name__, _is_batched(items)
+    _refuse_others(items, called)
+    look = looking.elsewhere(items, called, batched, item_timeout) if workers else looking.here(items, called, batched)
+    if look.size == 0:
+        raise refusal(called, "at least one item", "none (its length is 0)", "Check the data.")
+    size, where, rows = look.size, f"{called}, item 0", None
+    if batched:
+        form, last = Form.of_batches(look.first, look.last, where)
+        columns = form.batch(look.first, lambda: where)
+        rows = np.full(size, len(columns[0]))
         rows[-1] = last
     else:
-        first, where = seen[0], f"{called}, item 0"
-        form = signature or signatures.found(first, where, False, ragged)
-        form.write(form.columns(1), 0, first, lambda: where)
+        form = signature or signatures.found(look.first, where, False, ragged)
+        columns = form.columns(1)
+        form.write(columns, 0, look.first, lambda: where)
     signatures.three(f"{called}, item 0", form.structure)
 
     def fingerprint() -> str:
         return hashlib.blake2b(f"{size} {form} {digests.of(items)}".encode(), digest_size=16).hexdigest()
 
-    return sequences.source(Job(items, form, called, rows is not None), size, workers, item_timeout, fingerprint, rows, ragged)
+    return sequences.source(Job(items, form, called, rows is not None), size, workers, item_timeout, fingerprint, columns, rows, ragged)
 
 
 def _is_batched(items: Any) -> bool:
     """Whether items are batches: those of a `keras.utils.PyDataset` are."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(items, keras.utils.PyDataset)
-
-
-def _rows(batch: Any, called: str) -> int:
-    return len(as_array(f"{called}, item 0", next(value for _, value in parts("", batch))))
 
 
 def _refuse_for_batches(given: Any, known: dict[str, Any], name: str) -> None:
@@ -132,11 +129,7 @@ def _refuse_for_batches(given: Any, known: dict[str, Any], name: str) -> None:
     known["batch_size"] = known["validation_batch_size"] = 1
 
 
-def _size(items: Any, called: str) -> int:
+def _refuse_others(items: Any, called: str) -> None:
     if not hasattr(items, "__getitem__") or not hasattr(items, "__len__") or isinstance(items, (str, bytes, dict)):
         fix = "from_generator takes functions that return iterators, from_arrays takes arrays, and dicts of them."
         raise refusal(called, "a sequence with __len__ and __getitem__", f"{short(items)} ({type(items).__name__})", fix, TypeError)
-    size = len(items)
-    if size == 0:
-        raise refusal(called, "at least one item", "none (its length is 0)", "Check the data.")
-    return size

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from tfinput.callback import weakly
 from tfinput.source import Fetch, Source
 from tfinput.sources import varying
-from tfinput.sources.elements import Leaf
-from tfinput.sources.values import Array, as_array, mapped
+from tfinput.sources.elements import Form, Leaf
+from tfinput.sources.values import Array, mapped
 from tfinput.workers.fetching import Engine, Fetcher
 from tfinput.workers.job import Job, Part
 from tfinput.workers.pool import Pool
@@ -28,6 +28,8 @@ FIX = (
     "Keep each item in its place: leave out what shuffles or draws them, also in on_epoch_end (shuffle=True shuffles anew for each "
     "epoch); or pass validation_data= in place of the split."
 )
+# Items that are asked for together where the classes are read.
+TOGETHER = 128
 
 
 def source(
@@ -36,10 +38,11 @@ def source(
     workers: int,
     item_timeout: float | None,
     fingerprint: Callable[[], str],
+    first: Sequence[Array],
     batches: Array | None = None,
     ragged: bool = False,
 ) -> Source:
-    """The source over `size` items; where each is a batch, `batches` says how many examples it holds."""
+    """The source over `size` items, with the columns of the first; where each is a batch, `batches` says how many examples it holds."""
     engine: Engine = Pool(job, workers, item_timeout) if workers else Thread(job, item_timeout)
     rows = None if batches is None else int(batches.max())
 
@@ -51,9 +54,9 @@ def source(
     return Source(
         name=job.name,
         size=size,
-        fetch=_fetch(fetcher, max(1, workers)),
+        fetch=_fetch(fetcher, max(1, workers), first),
         batches=batches,
-        labels=lambda: _labels(job, size),
+        labels=lambda: _labels(fetcher, size),
         fingerprint=fingerprint,
         in_memory=False,
         locate=locate,
@@ -77,7 +80,7 @@ def _hold(ledger: Ledger, job: Job, size: int, rows: int | None) -> None:
             ledger.look(index * (rows or 1) + np.arange(len(made[0])), made)
 
 
-def _fetch(fetcher: Fetcher, workers: int) -> Fetch:
+def _fetch(fetcher: Fetcher, workers: int, first: Sequence[Array]) -> Fetch:
     job = fetcher.job
     specs = _specs(job)
     # One object each, which lives as long as a dataset's functions refer to the functions below.
@@ -97,7 +100,10 @@ def _fetch(fetcher: Fetcher, workers: int) -> Fetch:
         count = None if job.batched else indices.shape[0]
         return tuple(tf.ensure_shape(part, [count, *each.shape[1:]]) for part, each in zip(rows, specs, strict=True))
 
-    return Fetch(session=session, request=request, collect=collect, probe=lambda: _first(job), ahead=2 * workers)
+    def probe() -> Any:
+        return tuple(tf.constant(column) for column in _packed(job, first))
+
+    return Fetch(session=session, request=request, collect=collect, probe=probe, ahead=2 * workers)
 
 
 def _about(job: Job, ragged: bool) -> dict[str, Any]:
@@ -120,18 +126,18 @@ def _packed(job: Job, columns: Sequence[Array]) -> Sequence[Array]:
     return columns if job.batched else varying.encoded(job.form, columns)
 
 
-def _first(job: Job) -> Any:
-    """The first element as a batch of one, or the first batch."""
-    columns = job.form.columns(1)
-    made = job.run(Part([0], 0), columns, lambda _: None) or columns
-    return tuple(tf.constant(column) for column in _packed(job, made))
-
-
-def _labels(job: Job, size: int) -> Array | None:
-    """All targets, where each item has one number or text of them."""
-    structure = job.form.structure
-    if job.batched or not isinstance(structure, tuple) or len(structure) < 2 or not isinstance(structure[1], Leaf):
+def _labels(fetcher: Fetcher, size: int) -> Array | None:
+    """All targets, where each item has one number or text of them; made as the items are made while training, by workers too."""
+    structure = fetcher.job.form.structure
+    target = structure[1] if isinstance(structure, tuple) and len(structure) > 1 else None
+    if fetcher.job.batched or not isinstance(target, Leaf) or not target.even:
         return None
-    steps = tqdm(range(size), desc="tfinput: reading the classes", unit=" items", delay=2, leave=False)
-    found = [as_array(f"{job.place(index)}[1]", job.items[index][1]) for index in steps]
-    return np.stack(found)
+    place = len(Form(structure[0]).leaves)
+    found: list[Array] = []
+    with tqdm(total=size, desc="tfinput: reading the classes", unit=" items", delay=2, leave=False) as bar:
+        for start in range(0, size, TOGETHER):
+            indices = list(range(start, min(start + TOGETHER, size)))
+            found.append(fetcher.once(indices)[place].copy())
+            bar.update(len(indices))
+    fetcher.engine.rest()
+    return np.concatenate(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tfinput.workers.job import LOAD, Job, Part
+from tfinput.workers.job import LOAD, Job, Part, described
 from tfinput.workers.slots import Slot, Windows
 
 
@@ -83,7 +84,7 @@ def _loaded(connection: Any, jobs: int, start: int, length: int) -> Job | None:
         pickled += os.pread(jobs, length - len(pickled), start + len(pickled))
     try:
         job: Job = cloudpickle.loads(pickled)
-    except Exception as error:
+    except BaseException as error:  # of a module that ends its process, too
         connection.send((LOAD, "failed", None, *told(error)))
         return None
     connection.send((LOAD, "ready", None))
@@ -107,21 +108,25 @@ def _done(job: Job, windows: Windows, progress: Any, part: Part, slot: Slot | No
                 column[: len(array)] = array
             return "done", len(batch[0])
         return "done", batch or (columns if slot is None else None)
-    except Exception as error:
+    except BaseException as error:  # Nobody presses Ctrl-C here, and nothing else asks this process to end: it is the element's.
         return ("failed", min(row, len(part.indices) - 1), *told(error))
 
 
-def told(error: Exception) -> tuple[Any, str, str]:
-    """An error on its way to the parent: itself if it can be pickled, what it says, and its traceback."""
-    import cloudpickle
+def told(error: BaseException) -> tuple[bytes | None, str, str]:
+    """An error on its way to the parent: itself if it is one of this library's own, what it says, and its traceback.
 
-    lines = "".join(traceback.format_exception(error))
-    said = f"{type(error).__name__}: {error}"
+    The user's own classes of errors stay here: unpickled in the parent, copies would take the place of their methods.
+    """
+    pickled, said = None, described(error)
+    if said.partition(": ")[2].startswith("tfinput:"):
+        with contextlib.suppress(Exception):
+            own = pickle.dumps(error)
+            pickle.loads(own)
+            pickled = own
     try:
-        pickled = cloudpickle.dumps(error)
-        cloudpickle.loads(pickled)
+        lines = "".join(traceback.format_exception(error))
     except Exception:
-        pickled = None
+        lines = said
     return pickled, said, lines
 
 

@@ -177,8 +177,7 @@ class Fetcher:
         ticket.done.wait()
         with self._lock:
             self._tickets.pop(int(number), None)
-        while self.engine.warnings:
-            warnings.warn(self.engine.warnings.pop(0), RuntimeWarning, stacklevel=2)
+        self._warn()
         if ticket.error is not None:
             ticket.columns = ()
             try:
@@ -215,6 +214,31 @@ class Fetcher:
             self._tickets.pop(number, None)
             if ticket.error is None:  # One that fails does so again where it is needed.
                 self._note(ticket)
+
+    def _warn(self) -> None:
+        while self.engine.warnings:
+            warnings.warn(self.engine.warnings.pop(0), RuntimeWarning, stacklevel=3)
+
+    def once(self, indices: list[int]) -> Sequence[Array]:
+        """The columns of some elements, outside of all sessions and epochs."""
+        step = part_rows(len(indices), self._parts)
+        seeds = [0] * len(indices) if self._seeded else None
+        starts = range(0, len(indices), step)
+        parts = [Part(indices[at : at + step], at, seeds[at : at + step] if seeds else None) for at in starts]
+        ticket = Ticket(0, parts, False)
+        try:
+            self.engine.put(ticket, len(indices))
+            ticket.done.wait()
+        except BaseException:  # Ctrl-C: this is the user's own thread.
+            self.engine.stop()
+            raise
+        self._warn()
+        if ticket.error is not None:
+            try:
+                raise ticket.error
+            finally:
+                del ticket
+        return ticket.columns
 
     def _end_epoch(self, session: int) -> None:
         """All items of an epoch are made: let the items turn to the next one, and ask for what waits for that."""

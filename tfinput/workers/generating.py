@@ -157,9 +157,9 @@ class _Shard:
 
 
 def _raise(error: bytes | None, said: str, lines: str) -> None:
-    made: Exception = RuntimeError(said)
-    if error is not None:
-        made = pickle.loads(error)
+    """Raise this library's own error as it is, and another under its name: its class stays where it was made."""
+    kind, _, text = said.partition(": ")
+    made: Exception = type(kind, (RuntimeError,), {})(text) if error is None else pickle.loads(error)
     raise made from RuntimeError(f"in a worker process:\n{lines}")
 
 
@@ -178,32 +178,37 @@ def main(pipe: int, life: int, stacks: int) -> None:
 
 
 def _run(connection: Any, pickled: bytes, shard: int) -> None:
+    blocks = _blocks(pickled, shard)
+    while True:
+        try:
+            block = next(blocks, None)
+        except BaseException as error:  # Nothing but the generator raises here: its SystemExit is an error like others.
+            connection.send(("failed", *told(error)))
+            return
+        if block is None:
+            connection.send(("end",))
+            return
+        connection.send(("block", block))
+
+
+def _blocks(pickled: bytes, shard: int) -> Iterator[list[bytes]]:
+    """Pickled elements, some at a time; each at once, since many generators fill one array again and again."""
     import cloudpickle
 
-    try:
-        for block in _blocks(cloudpickle.loads(pickled)(shard)):
-            connection.send(("block", block))
-    except (BrokenPipeError, ConnectionResetError):
-        raise
-    except Exception as error:
-        connection.send(("failed", *told(error)))
-    else:
-        connection.send(("end",))
-
-
-def _blocks(elements: Any) -> Iterator[list[bytes]]:
-    """Pickled elements, some at a time; each at once, since many generators fill one array again and again."""
     block: list[bytes] = []
     nbytes, due = 0, time.monotonic() + BLOCK_SECONDS
+    handed = False
     try:
-        for element in elements:
+        for element in cloudpickle.loads(pickled)(shard):
             block.append(pickle.dumps(element, protocol=5))
             nbytes += len(block[-1])
             if len(block) == BLOCK or nbytes > BLOCK_BYTES or time.monotonic() > due:
+                handed = True
                 yield block
+                handed = False
                 block, nbytes, due = [], 0, time.monotonic() + BLOCK_SECONDS
-    except Exception:
-        if block:  # What came before an error comes first.
+    except BaseException:
+        if block and not handed:  # What came before an error comes first.
             yield block
         raise
     if block:

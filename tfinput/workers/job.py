@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfinput.errors import refusal
+from tfinput.errors import refusal, short
 from tfinput.sources.elements import Form
 from tfinput.sources.values import Array
 
@@ -28,7 +28,7 @@ class Job:
 
     def place(self, index: int) -> str:
         """How a message calls an element."""
-        return f"{self.name}, item {index}"
+        return place(self.name, index)
 
     def run(self, part: Part, columns: Sequence[Array], tell: Callable[[int], None]) -> list[Array] | None:
         """Write the elements of a part into its rows, or return the arrays of a batch; `tell` hears which element is begun."""
@@ -48,11 +48,18 @@ class Job:
         for row, index in enumerate(part.indices):
             if part.seeds is not None:
                 seed_all(part.seeds[row])
-            yield row, self.items[index]
+            try:
+                element = self.items[index]
+            except StopIteration as error:  # Out of this generator it would come as another one.
+                raise failure(self.place(index), error) from error
+            yield row, element
             tell(row + 1)
 
     def _many(self, indices: list[int]) -> Sequence[Any]:
-        found = self.items.__getitems__(list(indices))
+        try:
+            found = self.items.__getitems__(list(indices))
+        except BaseException as error:  # Which of them it was, nobody knows.
+            raise failure(f"{self.name}, one of the items {short(indices)}", error) from error
         if not isinstance(found, (list, tuple)) or len(found) != len(indices):
             got = f"{len(found)}" if hasattr(found, "__len__") else type(found).__name__
             raise refusal(f"{self.name}.__getitems__", f"a list of {len(indices)} items", got, "Return one for each index.")
@@ -70,6 +77,27 @@ class Part:
     def rest(self, done: int) -> Part:
         """The same without the first rows."""
         return Part(self.indices[done:], self.row + done, self.seeds[done:] if self.seeds is not None else None)
+
+
+def place(name: str, index: int) -> str:
+    """How a message calls an element of a sequence."""
+    return f"{name}, item {index}"
+
+
+def failure(place: str, error: BaseException) -> Exception:
+    """The error of an element, with its place; one that is told already stays as it is."""
+    said = described(error)
+    if isinstance(error, Exception) and said.partition(": ")[2].startswith("tfinput:"):
+        return error
+    return ValueError(f"tfinput: {place}: {said}")
+
+
+def described(error: BaseException) -> str:
+    """The kind of an error, and what it says."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # It cannot even say that.
+        return type(error).__name__
 
 
 def seed_all(seed: int) -> None:

@@ -98,7 +98,9 @@ def packed(
     while True:
         try:
             chunk = next(chunks, None)
-        except told as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and told is not BaseException:
+                raise
             failure = recipe.failure(progress.elements, error)
             if failure is error:
                 raise

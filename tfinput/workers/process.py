@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -127,16 +128,22 @@ def dumped(value: Any, name: str, told: Any = None) -> bytes:
     return made
 
 
-def copied(value: Any, name: str) -> Any:
-    """A value as another process gets it."""
-    import cloudpickle
+def raised(place: str, error: bytes | None, said: str, lines: str) -> Exception:
+    """The error of an element in another process, as it is raised here."""
+    if error is not None:  # Only this library's own errors come as they are.
+        own: Exception = pickle.loads(error)
+        return own
+    made = ValueError(f"tfinput: {place}: {said}")
+    made.__cause__ = RuntimeError(f"in a worker process:\n{lines}")
+    return made
 
-    pickled = dumped(value, name)
-    try:
-        return cloudpickle.loads(pickled)
-    except Exception as error:
-        got, fix = f"{type(error).__name__}: {error}", "Define it in a module, or use workers=0."
-        raise refusal(f"workers for {name}", "data that a worker process can load", got, fix) from error
+
+def unloadable(name: str, said: str, lines: str) -> Exception:
+    """The error of data that another process could not load."""
+    fix = "Define it in a module, or use workers=0."
+    made = refusal(f"workers for {name}", "data that a worker process can load", said, fix)
+    made.__cause__ = RuntimeError(f"in a worker process:\n{lines}")
+    return made
 
 
 def _culprit(items: Any, error: Exception) -> str:

@@ -21,7 +21,7 @@ from tfinput import garbage
 from tfinput.errors import WorkerDied, refusal
 from tfinput.workers.fetching import DroppedError, Ticket
 from tfinput.workers.job import LOAD, Job
-from tfinput.workers.process import Errand, Worker
+from tfinput.workers.process import Errand, Worker, raised, unloadable
 from tfinput.workers.slots import Slots, unnamed_file
 
 IDLE_SECONDS = 3.0
@@ -179,11 +179,11 @@ class Run:
         if serial == LOAD:
             worker.ready, self._starts = True, 0
             if what == "failed":
-                self._unloadable(*rest[2:])
+                raise unloadable(self.job.name, *rest[2:])
             return
         errand = worker.errands.pop(serial)
         if what == "failed":
-            errand.ticket.fail(self._raised(errand.part.indices[rest[0]], *rest[1:]))
+            errand.ticket.fail(raised(self.job.place(errand.part.indices[rest[0]]), *rest[1:]))
         elif not errand.ticket.dropped:
             self._take(errand, rest[0])
             errand.ticket.finish()
@@ -196,24 +196,6 @@ class Run:
             return
         for column, rows in zip(ticket.columns, made or (), strict=False):
             column[errand.part.row : errand.part.row + len(rows)] = rows
-
-    def _raised(self, index: int, error: bytes | None, said: str, lines: str) -> Exception:
-        """The error of the user's code in a worker, as it is raised here."""
-        if error is not None and said.split(": ", 1)[-1].startswith("tfinput:"):
-            import cloudpickle
-
-            found: Exception = cloudpickle.loads(error)
-            return found
-        made = ValueError(f"tfinput: {self.job.place(index)}: {said}")
-        made.__cause__ = RuntimeError(f"in a worker process:\n{lines}")
-        return made
-
-    def _unloadable(self, said: str, lines: str) -> None:
-        made = refusal(
-            f"workers for {self.job.name}", "data that a worker process can load", said, "Define it in a module, or use workers=0."
-        )
-        made.__cause__ = RuntimeError(f"in a worker process:\n{lines}")
-        raise made
 
     def _look_after(self) -> None:
         """Replace workers that make no progress; end when nobody has waited for a while."""

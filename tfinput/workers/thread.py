@@ -15,7 +15,7 @@ from tfinput import garbage
 from tfinput.errors import refusal
 from tfinput.sources.memory import Buffers
 from tfinput.workers.fetching import Ticket
-from tfinput.workers.job import Job
+from tfinput.workers.job import Job, failure
 
 IDLE_SECONDS = 2.0
 LOOK_SECONDS = 0.5
@@ -116,13 +116,11 @@ class _Run:
                     self._at = None
 
     def _failed(self, error: BaseException) -> Exception:
-        if isinstance(error, Exception) and str(error).startswith("tfinput:"):
-            return error
         at = self._at
-        place = self._job.place(at[1]) if at is not None else self._job.name
-        made = ValueError(f"tfinput: {place}: {type(error).__name__}: {error}")
-        made.__cause__ = error
-        return made
+        named = failure(self._job.place(at[1]) if at is not None else self._job.name, error)
+        if named is not error:
+            named.__cause__ = error
+        return named
 
     def _watch(self) -> None:
         assert self._timeout is not None
