@@ -162,7 +162,9 @@ def problem(data: bytes, look: Look) -> Fault | None:
         if wrong is not None:
             return wrong
         said = str(error.message).split("[Op:")[0].split("}} ")[-1].strip().splitlines()[0].rstrip(".")
-        return Fault(f"a damaged {told.kind} ({len(data)} bytes: {said})")
+        # What is found here, and not by a decoder, is about numbers.
+        why = "" if said.startswith("Expected 'tf.Tensor") else f": {said}"
+        return Fault(f"a damaged {told.kind} ({len(data)} bytes{why})")
     return None
 
 
@@ -170,7 +172,7 @@ def _no_mask(data: bytes, look: Look, mask: Mask, kind: str) -> Fault | None:
     """Why a sound file is no mask, if that is what is wrong with it."""
     if palettes.lossy(data) and not mask.lossy:
         fix = "Replace it, save all masks as PNG, or pass on_bad='skip'."
-        return Fault(f"a {kind} with loss, which keeps no exact classes, among masks of other kinds", MASK, fix)
+        return Fault(f"a {kind} with loss, which keeps no exact classes, among masks without loss", MASK, fix)
     palette = None if mask.classes else palettes.palette(data)
     if palette is not None and not palettes.agree(palette, mask.palette):
         got, fix = disagreement(palette, mask)

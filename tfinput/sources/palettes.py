@@ -70,7 +70,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
 
 
 def colour_key(data: bytes) -> Array:
-    """The gray (1) or the colour (3 numbers, as decoded) that is transparent in a PNG without a palette; else none, and 2 if it is damaged."""
+    """The gray (1 number) or colour (3), as decoded, that is clear in a PNG without a palette; of none 0 numbers, of a damaged one 2."""
     depth, kind = data[24], data[25]
     for name, body, right in chunks(data):
         if name == b"tRNS" and kind in (0, 2):
@@ -90,6 +90,8 @@ def palette(data: bytes) -> bytes | None:
         found = next((body for name, body, _ in chunks(data) if name == b"PLTE"), b"")
     elif kind == "GIF":
         found = frame(data).colours[:, :3].tobytes()
+    # Tables are filled up with black.
+    found = found[: -(-len(found.rstrip(b"\0")) // 3) * 3]
     return None if RAMP.startswith(found) else found
 
 
