@@ -685,7 +685,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "decode": ({"decode": "quick"}, "decode: expected one of 'exact', 'fast', got 'quick'."),
     "dtype": ({"dtype": "float16"}, "dtype: expected one of 'float32', 'uint8', 'uint16', got 'float16'."),
     "on_bad": ({"on_bad": "ignore"}, "on_bad: expected one of 'raise', 'skip', got 'ignore'."),
-    "label_mode": ({"label_mode": "onehot"}, "label_mode: expected one of 'int', 'categorical', 'binary', None, got 'onehot'."),
+    "label_mode": ({"label_mode": "onehot"}, "label_mode: expected one of 'int', 'categorical', 'binary', 'image', None, got 'onehot'."),
     "both": ({"crop_to_aspect_ratio": True, "pad_to_aspect_ratio": True}, "crop_to_aspect_ratio and pad_to_aspect_ratio: expected one"),
     "three sides": ({"image_size": (1, 2, 3)}, r"image_size: expected \(height, width\) or one number, got \(1, 2, 3\)\."),
     "sides as text": ({"image_size": "8x8"}, r"image_size: expected \(height, width\) or one number, got '8x8'\. Pass for example"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 from tfinput import assembly, feed, options
-from tfinput.builders import subjects
+from tfinput.builders import masks, subjects
 from tfinput.errors import refusal, short
 from tfinput.source import Source
 from tfinput.sources import formats, images, looks
@@ -27,6 +27,7 @@ def from_images(
     labels: Any = "inferred",
     label_mode: str | None = "int",
     class_names: Any = None,
+    mask_palette: Any = None,
     image_size: Any = (256, 256),
     color_mode: str = "rgb",
     interpolation: str = "bilinear",
@@ -59,12 +60,16 @@ def from_images(
     Args:
         subject: a folder, `(paths, labels)`, or paths alone. Labels may be class names, numbers of any shape (classes,
             regression targets, several labels), or paths of masks: pictures of the same sizes, which become uint8 of one
-            channel, resized without interpolation; of a PNG with a palette, its indices.
+            channel, resized without interpolation: gray levels, and of a PNG or GIF with a palette, its indices.
         labels: for a folder: "inferred" from its subfolders, None for none, or one label per file in the order of the paths.
         label_mode: "int" (int32), "categorical" (one-hot float32), "binary" (float32 of shape 1; two classes) or None for no
-            labels. Numbers given as labels stay as they are with "int".
+            labels. Numbers given as labels stay as they are with "int". "image": labels are paths of pictures that become what
+            the images become, as targets (image to image).
         class_names: the class folders to use, in this order; else all, sorted. With labels, the names of the classes in the
             order of their numbers. Validation and test data have the classes of the training data.
+        mask_palette: for masks in colour, what class each colour stands for: `{(0, 0, 0): 0, (128, 0, 0): 1}`, or the colours
+            in the order of their classes. A colour of four numbers tells alpha, one number is a gray. "index": palettes of
+            masks may differ, and their indices are the classes; otherwise masks whose palettes differ are refused.
         image_size: height and width, or one number for both, in pixels.
         color_mode: "rgb", "rgba" or "grayscale".
         interpolation: how to resize: "bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian" or
@@ -90,8 +95,8 @@ def from_images(
         A `tfinput.Feed` of images of shape (height, width, channels) and labels.
 
     Raises:
-        ValueError: for wrong options, folders without images, unequal numbers of paths and labels, and broken files
-            (`tfinput.errors.FileError`, also an `OSError`).
+        ValueError: for wrong options, folders without images, unequal numbers of paths and labels, masks in colour without
+            `mask_palette` or with a colour that it lacks, and broken files (`tfinput.errors.FileError`, also an `OSError`).
         TypeError: for unknown options.
 
     """
@@ -104,11 +109,12 @@ def from_images(
         fix = "Cache whole images and crop them in augment, or use cache=None."
         raise refusal("cache with random_crop", "one of the two", "both: a cached crop would be the same each epoch", fix)
     asked = subjects.Asked(labels, label_mode, class_names, follow_links, verbose, wanted, "images")
-    made = _source(subject, asked, look, on_bad, "images")
+    mask = masks.asked(mask_palette, label_mode)
+    made, mask = _source(subject, asked, look, mask, on_bad, "images")
     others = []
     for name in ("validation_data", "test_data"):
         again, whole = asked.after(made.class_names), dataclasses.replace(look, crop=None)
-        others.append(None if known[name] is None else _source(known[name], again, whole, on_bad, name))
+        others.append(None if known[name] is None else _source(known[name], again, whole, mask, on_bad, name)[0])
     return assembly.build(made, known, *others)
 
 
@@ -118,18 +124,25 @@ def wanted(name: bytes, head: Callable[[], bytes]) -> bool:
     return end in formats.SUFFIXES or (end not in UNREADABLE and formats.kind(head()) is not None)
 
 
-def _source(subject: Any, asked: subjects.Asked, look: looks.Look, on_bad: str, name: str) -> Source:
+def _source(
+    subject: Any, asked: subjects.Asked, look: looks.Look, mask: looks.Mask | None, on_bad: str, name: str
+) -> tuple[Source, looks.Mask | None]:
+    """The source, and how its masks are read if it has any, which other data must share."""
     found = subjects.found(subject, asked, name)
+    target = look
+    if found.masks is None and mask is not None and mask != masks.UNSEEN and asked.trained is None:
+        raise refusal(f"{name} labels", "paths of masks for mask_palette", "others", "Pass (paths, mask paths), or no mask_palette.")
+    if found.masks is not None and mask is not None:
+        target = dataclasses.replace(look, channels=1, interpolation="nearest", dtype="uint8", fast=False, mask=mask)
+        target = masks.looked_at(found.masks, target, on_bad, name)
 
     def made(kept: subjects.Found) -> Source:
         pictures = images.Pictures(kept.paths, look)
         about: dict[str, Any] = {"name": name, "labels": lambda: kept.labels, "class_names": kept.class_names}
-        if kept.masks is None:
-            return images.source(pictures, kept.targets, **about)
-        mask_look = dataclasses.replace(look, channels=1, interpolation="nearest", dtype="uint8", fast=False, mask=True)
-        return images.source(pictures, None, images.Pictures(kept.masks, mask_look), **about)
+        others = None if kept.masks is None else images.Pictures(kept.masks, target)
+        return images.source(pictures, kept.targets, others, **about)
 
-    return subjects.sifted(made, found, asked, name, on_bad)
+    return subjects.sifted(made, found, asked, name, on_bad), target.mask or mask
 
 
 def _look(

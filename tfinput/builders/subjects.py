@@ -85,7 +85,7 @@ def _is_path(subject: Any) -> bool:
 
 def checked(asked: Asked) -> Asked:
     """What was asked, once its options were checked."""
-    one_of("label_mode", asked.mode, MODES)
+    one_of("label_mode", asked.mode, (*MODES[:-1], "image", None) if asked.masks else MODES)
     return dataclasses.replace(asked, class_names=_class_names(asked.class_names))
 
 
@@ -103,6 +103,9 @@ def found(subject: Any, asked: Asked, name: str) -> Found:
 
 def settled(made: Found, asked: Asked, name: str = "") -> Found:
     """What was found, once it was checked and told."""
+    if asked.mode == "image" and made.masks is None:
+        got = "none" if made.labels is None else f"classes {short(made.class_names)}" if made.class_names else "numbers"
+        raise refusal(f"{name} labels", "paths of pictures for label_mode='image'", got, "Pass (paths, paths of targets).")
     if made.mode == "binary" and len(made.class_names or ()) != 2:
         got = f"{len(made.class_names or ())}: {short(made.class_names)}"
         raise refusal("label_mode='binary'", "two classes", got, "Use label_mode='int' or 'categorical'.")
@@ -165,10 +168,10 @@ def pairs(paths: list[bytes], labels: Any, asked: Asked, name: str) -> Found:
     if array.dtype.kind in "USOT" and array.ndim == 1:
         texts = [_text(f"{name} labels[{place}]", each) for place, each in enumerate(array.tolist())]
         if asked.masks and any(os.path.isfile(each) for each in texts):
-            return Found(paths, masks=paths_of(f"{name} masks", texts))
+            return _masked(paths, texts, asked, name)
         return _named(paths, texts, asked, name)
     names = asked.class_names or asked.trained
-    if asked.mode == "int":
+    if asked.mode in ("int", "image"):
         single = array.ndim == 1 and array.dtype.kind in "iub"
         if single and asked.class_names is not None:
             _in_range(array, asked.class_names, name)
@@ -181,6 +184,14 @@ def pairs(paths: list[bytes], labels: Any, asked: Asked, name: str) -> Found:
     names = names or [str(number) for number in range(int(numbers.max()) + 1)]
     _in_range(numbers, names, name)
     return Found(paths, numbers.astype(np.int32), tuple(names), asked.mode)
+
+
+def _masked(paths: list[bytes], texts: list[str], asked: Asked, name: str) -> Found:
+    """Files with masks, or with pictures as targets."""
+    if asked.mode not in ("int", "image"):
+        fix = "Use 'int' (and a sparse loss, or tf.one_hot in preprocess), or 'image' if the targets are pictures."
+        raise refusal(f"label_mode of {name} masks", "'int' or 'image'", repr(asked.mode), fix)
+    return Found(paths, masks=paths_of(f"{name} masks", texts))
 
 
 def _label_array(what: str, labels: Any) -> Array:

@@ -6,17 +6,16 @@ nothing at all, so that it fails here; why is found out later, in Python.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from tfinput.callback import weakly
-from tfinput.sources import formats
+from tfinput.sources import formats, masks, rare
 from tfinput.sources.branches import apart, either, only
-from tfinput.sources.looks import Look
+from tfinput.sources.looks import Look, Mask
 
 RATIOS = (1, 2, 4, 8)
 MARGIN = 2
@@ -27,6 +26,10 @@ Pixels = Any
 
 def pixels(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
     """The pixels of a file, or of a part of it that the seed draws; and height and width of the whole."""
+    if look.mask is not None:
+        # Numbers are made of the whole, so that a mask is refused or not whatever is cut out of it.
+        numbers = _numbers(contents, look, look.mask)
+        return _cut(numbers, tf.shape(numbers)[:2], look, seed), tf.shape(numbers)[:2]
 
     def whole(image: Pixels) -> tuple[Pixels, Any]:
         size = tf.shape(image)[:2]
@@ -39,37 +42,15 @@ def pixels(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
         return _jpeg(data, look, seed)
 
     def other(data: Any) -> Any:
-        return tf.cond(_first(data) == b"\x89", lambda: png(data), lambda: whole(_rare(data, look)))
+        return tf.cond(rare.first(data) == b"\x89", lambda: png(data), lambda: whole(_rare(data, look)))
 
-    image, size = png(contents) if look.bits == 16 else either(_first(contents) == b"\xff", contents, jpeg, apart(other))
+    image, size = png(contents) if look.bits == 16 else either(rare.first(contents) == b"\xff", contents, jpeg, apart(other))
     return tf.ensure_shape(image, (None, None, look.channels)), size
-
-
-def _first(contents: Any) -> Any:
-    return tf.strings.substr(contents, 0, 1)
-
-
-def _unsigned(contents: Any, start: int, count: int) -> Any:
-    return tf.io.decode_raw(tf.strings.substr(contents, start, count), tf.uint8)
 
 
 def _fits(size: Any, *also: Any) -> Any:
     """Whether there are not too many pixels, which fails before any is decoded, and all else holds."""
     return functools.reduce(tf.logical_and, also, tf.reduce_prod(tf.cast(size, tf.int64)) <= formats.PIXELS)
-
-
-def _on_bytes(function: Callable[[bytes], Any]) -> Callable[[Any], Any]:
-    """A function that gets bytes: TensorFlow passes an array of them where it runs eagerly."""
-    return lambda data: function(data if isinstance(data, bytes) else data.item())
-
-
-_orientation = _on_bytes(formats.orientation)
-_passed = _on_bytes(formats.passed)
-_without_palette = _on_bytes(formats.without_palette)
-
-
-def _in_python(function: Callable[[Any], Any], contents: Any, dtype: Any) -> Any:
-    return tf.ensure_shape(tf.numpy_function(weakly(function), [contents], dtype, stateful=False), ())
 
 
 # JPEG
@@ -124,7 +105,7 @@ def _at_ratio(contents: Any, ratio: int, channels: int) -> Callable[[], Any]:
 
 def _turn(contents: Any) -> Any:
     """The EXIF orientation. 2, 3, 6 and 7 are mirrored left to right, 3, 4, 7 and 8 upside down, after 5 to 8 were transposed."""
-    return tf.cast(_in_python(_orientation, contents, tf.int64), tf.int32)
+    return tf.cast(rare.orientation(contents), tf.int32)
 
 
 def _among(turn: Any, *values: int) -> Any:
@@ -185,43 +166,50 @@ def _cut(image: Pixels, whole: Any, look: Look, seed: Any) -> Pixels:
 def png_fits(contents: Any, look: Look) -> Any:
     """Whether it can be decoded as is asked for."""
     size = tf.io.decode_raw(tf.strings.substr(contents, 16, 8), tf.int32, little_endian=False)
-    depth = _unsigned(contents, 24, 1)[0]
+    depth = rare.unsigned(contents, 24, 1)[0]
     return _fits(size, tf.reduce_all(size > 0), (depth == 16) == (look.bits == 16))
 
 
 def _png(contents: Any, look: Look) -> Pixels:
     contents = only(png_fits(contents, look), contents)
-    if look.mask:
-        return _indexed(contents)
     if look.bits == 8 and look.channels < 4:
         return tf.io.decode_png(contents, look.channels)
     # TensorFlow leaves alpha at 1 in 255 where it adds it to a palette or to gray of less than 8 bits.
-    return _with_channels(tf.io.decode_png(contents, 0, tf.dtypes.as_dtype(f"uint{look.bits}")), look.channels)
+    image = _with_channels(tf.io.decode_png(contents, 0, tf.dtypes.as_dtype(f"uint{look.bits}")), look.channels)
+    return rare.keyed(image, contents) if look.channels == 4 else image
 
 
 def _rare(contents: Any, look: Look) -> Pixels:
-    """GIF, BMP, WebP: their headers are read in Python, since what is needed does not lie at fixed places.
-
-    TensorFlow takes the first frame of any GIF, even of one that is cut off, and the indices of a BMP's palette for gray.
-    """
-    passed = _in_python(_passed, contents, tf.string)
-    return _with_channels(tf.io.decode_image(passed, 0, expand_animations=False), look.channels)
+    """GIF, BMP, WebP."""
+    return _with_channels(
+        tf.cond(rare.first(contents) == b"G", lambda: rare.gif(contents, look), lambda: rare.bitmap(contents)), look.channels
+    )
 
 
-# By how much libpng multiplies gray of fewer than 8 bits.
-_SPREAD = np.ones(256, np.uint8)
-_SPREAD[[1, 2, 4]] = 255, 85, 17
+# Masks
 
 
-def _indexed(contents: Any) -> Pixels:
-    """A PNG of one channel; of a palette, the indices."""
-    depth, kind = tf.unstack(tf.ensure_shape(_unsigned(contents, 24, 2), (2,)))
+def _numbers(contents: Any, look: Look, mask: Mask) -> Pixels:
+    """A mask as numbers of classes, of one channel."""
+    if not mask.lossy:
+        may_be = tf.reduce_any(rare.first(contents) == tf.constant([b"\xff", b"R"]))
+        contents = either(may_be, contents, rare.lossless, tf.identity)
+    colour = dataclasses.replace(look, channels=3, mask=None)
+    if mask.classes:
+        return masks.mapped(pixels(contents, dataclasses.replace(colour, channels=4), None)[0], mask.classes)
 
-    def indices() -> Pixels:
-        gray = _in_python(_without_palette, contents, tf.string)
-        return tf.io.decode_png(gray, 1) // tf.gather(_SPREAD, tf.cast(depth, tf.int32))
+    def jpeg(data: Any) -> Pixels:
+        return masks.gray(_jpeg(data, colour, None)[0])
 
-    return tf.cond(kind == 3, indices, lambda: tf.io.decode_png(contents, 1))
+    def other(data: Any) -> Pixels:
+        return tf.cond(
+            rare.first(data) == b"\x89", lambda: rare.indexed(only(png_fits(data, look), data), mask), lambda: gif_or_bitmap(data)
+        )
+
+    def gif_or_bitmap(data: Any) -> Pixels:
+        return tf.cond(rare.first(data) == b"G", lambda: rare.gif(data, look), lambda: masks.gray(rare.bitmap(data)))
+
+    return tf.ensure_shape(either(rare.first(contents) == b"\xff", contents, jpeg, apart(other)), (None, None, 1))
 
 
 def _with_channels(image: Pixels, channels: int) -> Pixels:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 KINDS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
@@ -145,14 +146,19 @@ def _bmp(data: bytes) -> Header:
     if size < 40:
         width, height = struct.unpack_from("<HH", data, 18)
         return Header("BMP", width, height, odd=f"of an old version (its header has {size} bytes)")
-    usual = compression == 0 or (compression == 3 and struct.unpack_from("<III", data, 54) == (0xFF0000, 0xFF00, 0xFF))
+    alpha = 0
+    usual = compression == 0
+    if compression == 3:
+        # Where the bits of red, green and blue are; of alpha only longer headers tell.
+        alpha = struct.unpack_from("<I", data, 66)[0] if size >= 56 else 0
+        usual = struct.unpack_from("<III", data, 54) == (0xFF0000, 0xFF00, 0xFF) and alpha in (0, 0xFF000000)
     if not usual or bits not in (8, 24, 32):
         odd = f"of {bits} bits a pixel, stored in way {compression}"
     elif bits == 8 and not _is_gray(data[14 + size :], struct.unpack_from("<I", data, 46)[0] or 256):
         odd = "with a palette of colours, which TensorFlow takes for gray"
     else:
         odd = ""
-    return Header("BMP", abs(width), abs(height), odd=odd)
+    return Header("BMP", abs(width), abs(height), channels=4 if alpha and bits == 32 else 3, odd=odd)
 
 
 def _is_gray(palette: bytes, count: int) -> bool:
@@ -162,22 +168,36 @@ def _is_gray(palette: bytes, count: int) -> bool:
 
 def _gif(data: bytes) -> Header:
     width, height = struct.unpack_from("<HH", data, 6)
-    place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
     frames = 0
+    for place, _ in gif_frames(data):
+        frames += 1
+        left, top, wide, high = struct.unpack_from("<HHHH", data, place + 1)
+        width, height = max(width, left + wide), max(height, top + high)
+    return Header("GIF", width, height, frames=frames, odd="" if frames else "without a frame")
+
+
+def colour_table(data: bytes, place: int, flags: int) -> bytes:
+    """The table of colours of a GIF that flags announce at a place, or nothing."""
+    return data[place : place + (3 << (flags & 7) + 1)] if flags & 0x80 else b""
+
+
+def gif_frames(data: bytes) -> Iterator[tuple[int, int | None]]:
+    """Where each frame of a GIF is described, and which of its colours is transparent; IndexError where the file is cut off."""
+    place = 13 + len(colour_table(data, 13, data[10]))
+    clear = None
     while data[place] != 0x3B:
         if data[place] == 0x2C:
-            frames += 1
-            left, top, wide, high, colours = struct.unpack_from("<HHHHB", data, place + 1)
-            width, height = max(width, left + wide), max(height, top + high)
-            place += 10 + (3 << (colours & 7) + 1 if colours & 0x80 else 0) + 1
+            yield place, clear
+            place += 10 + len(colour_table(data, place + 10, data[place + 9])) + 1
         elif data[place] == 0x21:
+            if data[place + 1] == 0xF9 and data[place + 2] >= 4 and data[place + 3] & 1:
+                clear = data[place + 6]
             place += 2
         else:
             raise IndexError(place)
         while data[place]:
             place += data[place] + 1
         place += 1
-    return Header("GIF", width, height, frames=frames, odd="" if frames else "without a frame")
 
 
 def passed(data: bytes) -> bytes:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfinput.errors import FileError, MissingFileError, refusal
 from tfinput.source import Loader, Source
-from tfinput.sources import formats, usual
+from tfinput.sources import formats, palettes, usual
 from tfinput.sources.decoding import pixels
 from tfinput.sources.folders import HEAD, shown
 from tfinput.sources.leaves import digest_files, fingerprint
-from tfinput.sources.looks import Look, resized
+from tfinput.sources.looks import Look, Mask, resized
+from tfinput.sources.masks import disagreement, fault
 from tfinput.sources.targets import Targets
+
+MASK = "a mask, whose pixels are classes"
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,16 @@ class Pictures:
         digest_files(self.paths, into)
 
 
+class Fault(NamedTuple):
+    """What is wrong with a file, what it should be, and what to do."""
+
+    got: str
+    expected: str = f"an image ({', '.join(formats.KINDS)})"
+    fix: str = "Replace or remove it, or pass on_bad='skip'."
+
+
 def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures | None = None, **about: Any) -> Source:
-    """The source over pictures, with targets or masks of the same number; `about` are fields of the Source."""
+    """The source over pictures, with targets or masks (or pictures) of the same number; `about` are fields of the Source."""
     scene = [pictures] if masks is None else [pictures, masks]
     looks = [each.look for each in scene]
     parts: list[Pictures | Targets] = [*scene] if targets is None else [*scene, targets]
@@ -97,21 +108,21 @@ def explained(paths: list[bytes], looks: list[Look], error: Exception) -> Except
     """Why the images of an example could not be decoded: which file, and what is wrong with it."""
     sizes = []
     for path, look in zip(paths, looks, strict=True):
-        data, found = _read(path)
-        found = found or problem(data, look)
+        data, unread = _read(path)
+        found = Fault(unread) if unread else problem(data, look)
         if found is not None:
             missing = not os.path.exists(path)
-            fix = "Restore the file." if missing else "Replace or remove it, or pass on_bad='skip'."
-            expected = f"an image ({', '.join(formats.KINDS)})"
-            made = refusal(shown(path), expected, found, fix, MissingFileError if missing else FileError)
+            fix = "Restore the file." if missing else found.fix
+            made = refusal(shown(path), found.expected, found.got, fix, MissingFileError if missing else FileError)
             if path != paths[0]:  # Lists of broken files are by image.
-                made.got = f"its mask {shown(path)}: {found}"  # type: ignore[attr-defined]
+                made.got = f"its {'target' if look.mask is None else 'mask'} {shown(path)}: {found.got}"  # type: ignore[attr-defined]
             return made
         sizes.append(_size(data, look))
     if len(set(sizes)) > 1:
-        what = " and its mask ".join(map(shown, paths))
+        other = "target" if looks[-1].mask is None else "mask"
+        what = f" and its {other} ".join(map(shown, paths))
         both = " and ".join(f"{width} x {height}" for width, height in sizes)
-        return refusal(what, "pictures of one size", both, "Pair each image with its own mask.", FileError)
+        return refusal(what, "pictures of one size", both, f"Pair each image with its own {other}.", FileError)
     said = (str(error).strip().splitlines() or [""])[0]
     return refusal(shown(paths[0]), "an image that decodes each time", f"{type(error).__name__}: {said}", "Check the file.", FileError)
 
@@ -132,24 +143,47 @@ def _size(data: bytes, look: Look) -> tuple[int, int]:
     return (told.height, told.width) if turned else (told.width, told.height)
 
 
-def problem(data: bytes, look: Look) -> str | None:
+def problem(data: bytes, look: Look) -> Fault | None:
     """What is wrong with a file of these bytes, or None; they are decoded if their header is in order."""
     kind = formats.kind(data[:HEAD])
     if kind is None:
-        return formats.described(data[:HEAD])
+        return Fault(formats.described(data[:HEAD]))
     told = formats.header(data)
     if told is None:
-        return f"a damaged {kind} (cut off or broken)"
+        return Fault(f"a damaged {kind} (cut off or broken)")
     refused = told.problem or _unfit(told, look)
     if refused:
-        return refused
+        return Fault(refused)
     try:
         with tf.device("CPU:0"):
             pixels(tf.constant(data), look, None)
     except tf.errors.OpError as error:
+        wrong = None if look.mask is None else _no_mask(data, look, look.mask, told.kind)
+        if wrong is not None:
+            return wrong
         said = str(error.message).split("[Op:")[0].split("}} ")[-1].strip().splitlines()[0].rstrip(".")
-        return f"a damaged {told.kind} ({len(data)} bytes: {said})"
+        # What is found here, and not by a decoder, is about numbers.
+        why = "" if said.startswith("Expected 'tf.Tensor") else f": {said}"
+        return Fault(f"a damaged {told.kind} ({len(data)} bytes{why})")
     return None
+
+
+def _no_mask(data: bytes, look: Look, mask: Mask, kind: str) -> Fault | None:
+    """Why a sound file is no mask, if that is what is wrong with it."""
+    if palettes.lossy(data) and not mask.lossy:
+        fix = "Replace it, save all masks as PNG, or pass on_bad='skip'."
+        return Fault(f"a {kind} with loss, which keeps no exact classes, among masks without loss", MASK, fix)
+    palette = None if mask.classes else palettes.palette(data)
+    if palette is not None and not palettes.agree(palette, mask.palette):
+        got, fix = disagreement(palette, mask)
+        return Fault(f"a {kind} with {got}", MASK, fix)
+    try:
+        with tf.device("CPU:0"):
+            image, _ = pixels(tf.constant(data), replace(look, channels=4, mask=None), None)
+    except tf.errors.OpError:
+        return None
+    found = fault(image.numpy(), mask, kind)
+    return found and Fault(found[0], MASK, found[1])
 
 
 def _unfit(told: formats.Header, look: Look) -> str | None:

@@ -18,6 +18,16 @@ QUICKER_AS_FLOATS = ("bilinear", "bicubic")
 FEW = 1 << 17
 
 Pixels = Any
+Colour = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """How the pixels of a mask become numbers of classes."""
+
+    classes: tuple[tuple[Colour, int], ...] = ()  # what colours (RGBA) stand for; without them gray levels and indices are the classes
+    palette: bytes | None = None  # the colours that indices must stand for in every file; None: whatever they are
+    lossy: bool = False  # whether files whose numbers are not exact are taken
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Look:
     fast: bool = False
     exif: bool = False
     crop: tuple[tuple[float, float], tuple[float, float]] | None = None  # ranges of scale and ratio of a random crop
-    mask: bool = False  # whether pixels are numbers of classes, and a palette's colours mean nothing
+    mask: Mask | None = None  # where pixels are numbers of classes
 
     @property
     def bits(self) -> int:
