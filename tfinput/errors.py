@@ -15,6 +15,10 @@ class MissingFileError(FileError, FileNotFoundError):
     """A path with no file there."""
 
 
+class AbsentError(AttributeError, ValueError):
+    """Something that a feed of this source does not have: refused like any other input, and `hasattr` says so."""
+
+
 class WorkerDied(RuntimeError):  # noqa: N818  the name is what a user greps for
     """An element cannot be made: the worker processes that try it die."""
 
