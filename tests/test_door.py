@@ -53,7 +53,8 @@ def test_star_import_gives_the_documented_names() -> None:
 def test_every_public_name_of_a_feed_is_documented() -> None:
     documented = {
         *("at", "batch_size", "class_names", "class_weight", "drawer", "element_spec", "epoch", "evaluate_args", "examples"),
-        *("fit_args", "indices", "kfold", "predict_args", "repeated", "seed", "skipped", "step", "steps_per_epoch", "test", "test_size"),
+        *("fit_args", "indices", "kfold", "labels", "paths", "predict_args", "repeated", "seed", "skipped", "step", "steps_per_epoch"),
+        *("test", "test_size"),
         *("test_steps", "train", "train_size", "validation", "validation_batch_size", "validation_size", "validation_steps"),
     }
     public = [name for name in dir(tfinput.Feed) if not name.startswith("_")]

@@ -23,11 +23,14 @@ def build(
     test: Source | None = None,
     *,
     split: splits.Split | None = None,
+    verbose: bool = False,
 ) -> Feed:
     """Split (unless `split` says how), cache and settle; `given` are the known options with their defaults filled in."""
     settings = options.settle(given, _shares(source))
-    how = (given["stratify"], given["groups"], source.labels, source.identities)
+    how = (given["stratify"], given["groups"], source.labels, source.identities, source.numbering)
     drawn = split or splits.split(source.size, settings.seed, given["validation_split"], given["test_split"], *how)
+    if verbose:
+        _tell_left_out(source, given)
     if given["balance"] is not None:
         drawn = drawn._replace(train=_balanced(source, drawn.train, settings.cache))
     # What can be refused at once is refused before a cache is written.
@@ -48,7 +51,7 @@ def build(
     def drawer(stratify: Any, groups: Any) -> splits.Drawer:
         if stratify is None and groups is None:
             stratify, groups = given["stratify"], given["groups"]
-        fresh = splits.Drawer(source.size, settings.seed, stratify, groups, source.labels, source.identities)
+        fresh = splits.Drawer(source.size, settings.seed, stratify, groups, source.labels, source.identities, source.numbering)
         fresh.left[:] = False
         fresh.left[drawn.train.indices] = True
         return fresh
@@ -72,6 +75,15 @@ def _shares(source: Source) -> Shares:
         fix = "Pass a sequence of examples: a list, or anything else with __len__ and __getitem__."
         raise refusal(source.name, f"examples, to make batches that {shares.shards} devices can share", "items that are batches", fix)
     return ALONE
+
+
+def _tell_left_out(source: Source, given: dict[str, Any]) -> None:
+    """Say which indices of the caller's splits name what was skipped."""
+    for name in ("validation_split", "test_split"):
+        lost = splits.left_out(given[name], source.numbering)
+        if len(lost):
+            numbers = ", ".join(map(str, lost[:5])) + (", …" if len(lost) > 5 else "")
+            print(f"Left out of {name}, since they were skipped: {len(lost)} of its indices ({numbers}).")
 
 
 def _balanced(source: Source, members: Members, cache: str | None) -> Members:

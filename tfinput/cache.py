@@ -43,9 +43,9 @@ def apply(source: Source, settings: Settings) -> tuple[Source, Settings]:
         made = f"{FORMAT} {tf.__version__} {source.fingerprint()} {digests.of(settings.preprocess)}"
         name = hashlib.blake2b(made.encode(), digest_size=12).hexdigest()
         cached = _in_folder(source, settings, Path(settings.cache) / f"{source.name}-{name}")
-    return dataclasses.replace(
-        cached, labels=source.labels, uneven=source.uneven, class_names=source.class_names, skipped=source.skipped
-    ), rest
+    # What says which example is which stays as it was; only how examples are made is another.
+    same = ("labels", "encoded", "paths", "numbering", "locate", "uneven", "class_names", "skipped")
+    return dataclasses.replace(cached, **{name: getattr(source, name) for name in same}), rest
 
 
 def _blocks(source: Source, settings: Settings, start: int = 0) -> tuple[Any, Iterator[Any]]:

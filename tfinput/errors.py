@@ -19,6 +19,10 @@ class HeaderError(ValueError):
     """A first line that looks like data where the names of columns were expected."""
 
 
+class AbsentError(AttributeError, ValueError):
+    """Something that a feed of this source does not have: refused like any other input, and `hasattr` says so."""
+
+
 class WorkerDied(RuntimeError):  # noqa: N818  the name is what a user greps for
     """An element cannot be made: the worker processes that try it die."""
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tfinput import fitting, interrupts, options, pipeline, seeds, shown
+from tfinput import fitting, identity, interrupts, options, pipeline, seeds, shown
 from tfinput.epoch_counter import EpochCounter
 from tfinput.errors import refusal, short
-from tfinput.labels import classes
+from tfinput.labels import balanced, classes
 from tfinput.order import Members
 from tfinput.source import Source
 from tfinput.steps import ALONE, even_batch_size, layout, position, whole
@@ -181,8 +180,7 @@ class Feed:
     @property
     def skipped(self) -> dict[str, str]:
         """Broken files that were left out because of `on_bad="skip"`: for each path what is wrong with it."""
-        found = {part.source.name: part.source.skipped for part in self.parts.values()}
-        return {os.fsdecode(path): reason for each in found.values() for path, reason in each}
+        return identity.skipped(self.parts)
 
     @property
     def element_spec(self) -> Any:
@@ -191,11 +189,25 @@ class Feed:
 
     @cached_property
     def indices(self) -> dict[str, np.ndarray[Any, Any]]:
-        """For each split the positions of its examples in its source, ascending; read-only."""
-        found = {name: part.members.indices.view() for name, part in self.parts.items()}
-        for array in found.values():
-            array.flags.writeable = False
-        return found
+        """For each split the places of its examples in what you gave, ascending; read-only.
+
+        They count your own list, with what was skipped of it: `y[feed.indices["validation"]]` are the labels of validation.
+        """
+        return identity.indices(self.parts)
+
+    @cached_property
+    def paths(self) -> dict[str, np.ndarray[Any, Any]]:
+        """For each split the files of its examples (str), in the order of `indices` and so of predictions; of masks, the images'.
+
+        A folder's files are sorted by folder, then by name: `img10.png` comes before `img2.png`. Where examples are no files of
+        their own (rows, lines, records), this is an AttributeError, which is a ValueError too.
+        """
+        return identity.paths(self.parts)
+
+    @cached_property
+    def labels(self) -> dict[str, np.ndarray[Any, Any]]:
+        """For each split its labels in that order, as `preprocess` or the model gets them; without one array of them an AttributeError."""
+        return identity.labels(self.parts)
 
     def __iter__(self) -> Iterator[Any]:
         """Give train and validation, and test where there is one, for `train, validation = feed`."""
@@ -304,12 +316,7 @@ class Feed:
         labels = part.source.labels()
         if labels is None:
             raise refusal("class_weight", "one array of class labels y", "none", "Compute the weights from your own labels.")
-        labels = classes("class_weight", labels[part.members.indices])
-        if labels.dtype.kind not in "biuf" or labels.min() < 0:
-            fix = "Encode the classes as numbers."
-            raise refusal("class_weight", "classes numbered from 0 on", f"{labels.dtype}, such as {short(labels[0])}", fix)
-        names, counts = np.unique(labels, return_counts=True)
-        return {int(name): len(labels) / (len(names) * int(count)) for name, count in zip(names, counts, strict=True)}
+        return balanced(classes("class_weight", labels[part.members.indices]))
 
     def _rows(self) -> list[shown.Row]:
         steps = {"train": self.steps_per_epoch, "validation": self.validation_steps, "test": self.test_steps}

@@ -29,6 +29,15 @@ def classes(what: str, given: Any) -> np.ndarray[Any, Any]:
     return labels
 
 
+def balanced(labels: np.ndarray[Any, Any]) -> dict[int, float]:
+    """A weight for each class, so that all weigh the same: examples / (classes * examples of the class)."""
+    if labels.dtype.kind not in "biuf" or labels.min() < 0:
+        fix = "Encode the classes as numbers."
+        raise refusal("class_weight", "classes numbered from 0 on", f"{labels.dtype}, such as {short(labels[0])}", fix)
+    names, counts = np.unique(labels, return_counts=True)
+    return {int(name): len(labels) / (len(names) * int(count)) for name, count in zip(names, counts, strict=True)}
+
+
 def vector_like(what: str, given: Any, expected: str = "one value per example") -> np.ndarray[Any, Any]:
     """What a user passed for a vector, as an array."""
     try:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfinput import hooks, seeds
+from tfinput.numbering import Numbering
 from tfinput.options import Settings
 from tfinput.source import Loader, Source
 
@@ -62,8 +63,33 @@ def mixed(ingredients: Sequence[Ingredient], spec: Any, class_names: tuple[str, 
         uneven=uneven,
         lengths=None if any(part is None for part in lengths) else tf.concat(lengths, 0),
         class_names=class_names,
+        **_identity(sources, starts),
         skipped=tuple(broken for source in sources for broken in source.skipped),
     )
+
+
+def _identity(sources: Sequence[Source], starts: Any) -> dict[str, Any]:
+    """What says which example is which, one source after another."""
+    totals = [source.total for source in sources]
+    firsts = np.cumsum(totals) - totals
+    gaps = any(source.numbering for source in sources)
+    positions = [first + source.positions(np.arange(source.size)) for first, source in zip(firsts, sources, strict=True)]
+    paths = [source.paths for source in sources]
+
+    def encoded(indices: Any) -> Any:
+        place = np.searchsorted(starts, indices, side="right") - 1
+        found = [source.labels_at(indices[place == number] - starts[number]) for number, source in enumerate(sources)]
+        rows = [part for part in found if part is not None]
+        made = np.empty((len(indices), *rows[0].shape[1:]), np.result_type(*rows))
+        for number, part in enumerate(rows):
+            made[place == number] = part
+        return made
+
+    return {
+        "encoded": encoded if any(source.encoded for source in sources) else None,
+        "paths": None if any(each is None for each in paths) else [path for each in paths for path in each or ()],
+        "numbering": Numbering(sum(totals), np.concatenate(positions)) if gaps else None,
+    }
 
 
 def _reader(sources: Sequence[Source], ends: Any, starts: Any, spec: Any) -> Callable[[Any], Any]:

@@ -42,7 +42,10 @@ class Options(TypedDict, total=False):
 
 DOCUMENTED: dict[str, tuple[Any, str]] = {
     "batch_size": (32, "Examples in a training step, over all replicas."),
-    "validation_split": (None, "A fraction of all examples, a count, or indices. Drawn by the seed, not the last rows."),
+    "validation_split": (
+        None,
+        "A fraction of all examples, a count, or indices in what you gave. Drawn by the seed, not the last rows.",
+    ),
     "test_split": (None, "The same for a test set."),
     "validation_data": (None, "Validation examples of their own, given like the builder's own subject: `(x, y)`."),
     "test_data": (None, "The same for a test set."),

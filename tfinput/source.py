@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from tfinput.numbering import Numbering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,9 @@ class Source:
         fetch: where Python code makes the examples, how batches of them are asked for and collected; `read` then takes those.
         batches: where what is read by one index is a batch of examples already: how many examples each holds.
         labels: returns the classes of all examples, or None where there is no single array of them.
+        encoded: given indices, returns the labels of those examples as the model gets them, where `labels` has them in another form.
+        paths: the file of each example, where each is one; None for other sources.
+        numbering: the places of the examples in what the caller gave, where some of that was left out.
         fingerprint: returns a digest of the material, for the cache.
         in_memory: whether reading costs no more than copying.
         identities: returns a number for each example that stays its own when examples are added before it; splits are then drawn
@@ -114,6 +119,9 @@ class Source:
     fetch: Fetch | None = None
     batches: np.ndarray[Any, Any] | None = None
     labels: Callable[[], np.ndarray[Any, Any] | None] = field(default=lambda: None)
+    encoded: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] | None = None
+    paths: Sequence[bytes] | None = None
+    numbering: Numbering | None = None
     fingerprint: Callable[[], str] = field(default=lambda: "")
     in_memory: bool = True
     identities: Callable[[], np.ndarray[Any, Any]] | None = None
@@ -128,7 +136,25 @@ class Source:
 
     def place(self, index: int) -> str:
         """Where an example is, for messages."""
-        return self.locate(index) if self.locate is not None else f"{self.name}, example {index}"
+        if self.locate is not None:
+            return self.locate(index)
+        return f"{self.name}, example {index if self.numbering is None else self.numbering.positions[index]}"
+
+    @property
+    def total(self) -> int:
+        """How many examples the caller gave, those that were left out too."""
+        return self.size if self.numbering is None else self.numbering.total
+
+    def positions(self, indices: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The places of examples in what the caller gave."""
+        return indices.view() if self.numbering is None else self.numbering.positions[indices]
+
+    def labels_at(self, indices: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+        """The labels of examples as the model gets them, or None where there is no single array of them."""
+        if self.encoded is not None:
+            return self.encoded(indices)
+        labels = self.labels()
+        return None if labels is None else labels[indices]
 
     @property
     def example_bytes(self) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from tfinput import seeds
 from tfinput.errors import refusal, short
 from tfinput.labels import classes, numbered, vector_like
+from tfinput.numbering import Numbering
 from tfinput.order import Members
 
 Vector = np.ndarray[Any, Any]
@@ -26,16 +27,17 @@ class Split(NamedTuple):
     test: Members | None
 
 
-def wanted(name: str, value: Any, size: int, hashed: bool = False) -> int | float | Vector | None:
+def wanted(name: str, value: Any, size: int, hashed: bool = False, numbering: Numbering | None = None) -> int | float | Vector | None:
     """Settle what a split option asks for: a count, ascending indices, or None.
 
-    Fractions are of all examples and round to the nearest count; `hashed` keeps them as fractions.
+    Fractions are of all examples and round to the nearest count; `hashed` keeps them as fractions. Indices that are asked for count
+    what the caller gave; those settled count the `size` examples that are left of it.
     """
     if value is None:
         return None
     array = vector_like(name, value, "a fraction, a count or indices")
     if array.ndim == 1:
-        return _indices(name, array, size)
+        return _indices(name, array, size) if numbering is None else _left_of(name, array, numbering)
     huge = isinstance(value, int) and array.dtype.kind == "O"
     if array.ndim or (array.dtype.kind not in "fiu" and not huge):
         raise refusal(name, "a fraction, a count or indices", short(value), "Pass for example 0.2.", TypeError)
@@ -69,6 +71,24 @@ def _indices(name: str, array: Vector, size: int) -> Vector:
     return array.astype(np.int64)
 
 
+def _left_of(name: str, array: Vector, numbering: Numbering) -> Vector:
+    """The examples at indices of the caller's list, of which some may have been left out."""
+    asked = _indices(name, array, numbering.total)
+    found = numbering.examples(asked)
+    if len(found) == 0:
+        got = f"only such as were left out: {short(asked.tolist())}"
+        raise refusal(name, "indices of examples that can be read", got, "Repair those files, or pass other indices.")
+    return found
+
+
+def left_out(value: Any, numbering: Numbering | None) -> Vector:
+    """The indices that a split asks for and at which no example is left."""
+    array = np.asarray([] if value is None or numbering is None else value)
+    if numbering is None or array.ndim != 1 or len(array) == 0:
+        return np.zeros(0, np.int64)
+    return numbering.left_out(_indices("", array, numbering.total))
+
+
 def _classes(given: Any, size: int) -> Vector:
     if given is None:
         raise refusal("stratify=True", "class labels y", "no single array y", "Pass an array with one class per example as stratify.")
@@ -92,29 +112,46 @@ def _shares(counts: Vector, total: int) -> Vector:
 class Drawer:
     """Draws members for splits or folds from the examples that are still left."""
 
-    def __init__(self, size: int, seed: int, stratify: Any, groups: Any, labels: Any, identities: Any = None) -> None:
+    def __init__(
+        self, size: int, seed: int, stratify: Any, groups: Any, labels: Any, identities: Any = None, numbering: Numbering | None = None
+    ) -> None:
+        """Take one class or group for each example that the caller gave; `numbering` says which of them are left."""
         if stratify is False:
             stratify = None
         if stratify is not None and groups is not None:
             fix = "Use one of them, or pass indices drawn by sklearn.model_selection.StratifiedGroupKFold."
             raise refusal("stratify and groups", "one of the two", "both", fix)
         self.size, self.seed = size, seed
+        self.numbering = numbering
         self.identities = None if identities is None else identities()
         self.shares = 0.0
         self.left = np.ones(size, bool)
-        self.classes = None if stratify is None else _classes(labels() if stratify is True else stratify, size)
+        self.classes = None if stratify is None else self._classes(stratify, labels)
         self.groups = None if groups is None else self._groups(groups)
+
+    def _classes(self, stratify: Any, labels: Any) -> Vector:
+        if stratify is True or self.numbering is None:
+            return _classes(labels() if stratify is True else stratify, self.size)
+        found: Vector = _classes(stratify, self.numbering.total)[self.numbering.positions]
+        return found
 
     def _groups(self, groups: Any) -> Vector:
         groups = vector_like("groups", groups)
-        if groups.shape != (self.size,):
-            raise refusal("groups", f"{self.size} groups, one per example", f"shape {groups.shape}", "Pass a vector.")
-        return numbered("groups", groups)
+        total = self.size if self.numbering is None else self.numbering.total
+        if groups.shape != (total,):
+            every = "" if self.numbering is None else ", skipped ones too"
+            raise refusal("groups", f"{total} groups, one per example{every}", f"shape {groups.shape}", "Pass a vector.")
+        found = numbered("groups", groups)
+        return found if self.numbering is None else found[self.numbering.positions]
+
+    def _number(self, example: Any) -> Any:
+        """What the caller calls an example."""
+        return example if self.numbering is None else self.numbering.positions[example]
 
     def ranked(self, name: str) -> Vector:
         """The examples that are left, in the order of the draw."""
         left = np.flatnonzero(self.left)
-        named = left if self.identities is None else self.identities[left]
+        named = self._number(left) if self.identities is None else self.identities[left]
         return left[np.argsort(seeds.scores(seeds.key(self.seed, name), named), kind="stable")]
 
     def _hashed(self, name: str, share: float) -> Vector:
@@ -133,7 +170,7 @@ class Drawer:
             taken = want
             if not self.left[taken].all():
                 both = taken[~self.left[taken]][0]
-                raise refusal(name, "indices of no other split", f"index {both} twice", "Make the splits disjoint.")
+                raise refusal(name, "indices of no other split", f"index {self._number(both)} twice", "Make the splits disjoint.")
             self._refuse_cut_groups(name, taken)
         elif isinstance(want, float):
             taken = self._hashed(name, want)
@@ -165,7 +202,7 @@ class Drawer:
             raise refusal(
                 f"{name} with stratify",
                 f"at least {least} examples of each class",
-                f"{counts[few[0]]} of the class of example {shown[0]} to draw from",
+                f"{counts[few[0]]} of the class of example {self._number(shown[0])} to draw from",
                 "Drop or merge that class, or use stratify=None.",
             )
 
@@ -178,7 +215,8 @@ class Drawer:
         if len(cut):
             within = taken[self.groups[taken] == self.groups[cut[0]]][0]
             fix = "Pass the indices of whole groups, or use groups=None."
-            raise refusal(f"{name} with groups", "whole groups", f"example {within} but not {cut[0]} of the same group", fix)
+            got = f"example {self._number(within)} but not {self._number(cut[0])} of the same group"
+            raise refusal(f"{name} with groups", "whole groups", got, fix)
 
     def _draw_groups(self, name: str, want: int) -> Vector:
         """Whole groups in the order of the draw, as long as they bring the total nearer to `want`."""
@@ -225,14 +263,24 @@ class Drawer:
         return [left[fold_of[np.searchsorted(names, groups)] == fold] for fold in range(count)]
 
 
-def split(size: int, seed: int, validation: Any, test: Any, stratify: Any, groups: Any, labels: Any, identities: Any = None) -> Split:
+def split(
+    size: int,
+    seed: int,
+    validation: Any,
+    test: Any,
+    stratify: Any,
+    groups: Any,
+    labels: Any,
+    identities: Any = None,
+    numbering: Numbering | None = None,
+) -> Split:
     """Draw the test set, then the validation set; the rest trains. `labels` is a function that gives the classes."""
     hashed = identities is not None and (stratify is None or stratify is False) and groups is None
-    validation = wanted("validation_split", validation, size, hashed)
-    test = wanted("test_split", test, size, hashed)
+    validation = wanted("validation_split", validation, size, hashed, numbering)
+    test = wanted("test_split", test, size, hashed, numbering)
     if validation is None and test is None:
         return Split(Members(size), None, None)
-    drawer = Drawer(size, seed, stratify, groups, labels, identities)
+    drawer = Drawer(size, seed, stratify, groups, labels, identities, numbering)
     # Given indices are set aside first, so that a draw never takes them.
     asked = sorted((("test_split", test), ("validation_split", validation)), key=lambda pair: not isinstance(pair[1], np.ndarray))
     drawn = {name: None if want is None else drawer.draw(name, want) for name, want in asked}

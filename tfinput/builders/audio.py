@@ -52,9 +52,11 @@ def from_audio(
     it is, and the length of batches varies.
 
     Args:
-        subject: a folder, `(paths, labels)`, or paths alone, of WAV files with 16-bit samples and one number of channels. Labels
-            may be class names or numbers of any shape (classes, regression targets, several labels).
-        labels: for a folder: "inferred" from its subfolders, None for none, or one label per file in the order of the paths.
+        subject: a folder, `(paths, labels)`, paths alone, or `(folder, labels)`, of WAV files with 16-bit samples and one number
+            of channels. Labels may be class names or numbers of any shape (classes, regression targets, several labels).
+        labels: for a folder: "inferred" from its subfolders; None for none; a dict or a Series (or DataFrame) by file: its name, with or
+            without its suffix, or its path from the folder on, one for each file; or a list in the order of `feed.paths`, which is
+            refused where people order such names in other ways too (`img2.png` before `img10.png`).
         label_mode: "int" (int32), "categorical" (one-hot float32), "binary" (float32 of shape 1; two classes) or None for no
             labels. Numbers given as labels stay as they are with "int".
         class_names: the class folders to use, in this order; else all, sorted.
@@ -65,7 +67,8 @@ def from_audio(
         bucket: make training batches of clips of like lengths, so that less is padded: each 50 batches of the epoch's order are
             sorted by length, cut again, and all batches of the epoch shuffled. Every clip still comes once an epoch, in as many
             steps; the order then depends on `batch_size`. It changes nothing where all clips have one length.
-        on_bad: "raise" refuses broken files; "skip" leaves them out: `feed.skipped` lists them.
+        on_bad: "raise" refuses broken files; "skip" leaves them out: `feed.skipped` lists them. Indices, groups and classes to
+            stratify by still count all files.
         follow_links: follow links to folders, and to files outside of the folder.
         verbose: print how many files were found.
         {common options}
@@ -97,7 +100,7 @@ def from_audio(
     for name in ("validation_data", "test_data"):
         again = asked.after(made.class_names)
         others.append(None if known[name] is None else _source(known[name], again, look, on_bad, name, reference)[0])
-    return assembly.build(made, known, *others)
+    return assembly.build(made, known, *others, verbose=verbose)
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def _source(
     if broken and on_bad == "raise":
         place, reason = next(iter(broken.items()))
         raise audio.refused(found.paths[place], reason)
-    kept, skipped = subjects.sound(found, broken, asked, name)
+    kept, left_out = subjects.sound(found, broken, asked, name)
     headers = [each for each in read if isinstance(each, wav.Header)]
     first = reference or Reference(kept.paths[0], headers[0])
     for path, header in zip(kept.paths, headers, strict=True):
@@ -145,7 +148,7 @@ def _source(
     if length is None and not look.ragged and len(lengths) == 1 and first.length in (None, *lengths):
         length = lengths.pop()
     clips = audio.Clips(kept.paths, headers, rate, length)
-    about: dict[str, Any] = {"labels": lambda: kept.labels, "class_names": kept.class_names, "skipped": skipped}
+    about = kept.about | left_out
     return audio.source(clips, kept.targets, look.ragged, look.bucket, name=name, **about), dataclasses.replace(first, length=length)
 
 

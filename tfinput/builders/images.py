@@ -58,10 +58,12 @@ def from_images(
     is dropped, not blended, unless "rgba" is asked for. Files of more than 100 million pixels are refused.
 
     Args:
-        subject: a folder, `(paths, labels)`, or paths alone. Labels may be class names, numbers of any shape (classes,
+        subject: a folder, `(paths, labels)`, paths alone, or `(folder, labels)`. Labels may be class names, numbers of any shape (classes,
             regression targets, several labels), or paths of masks: pictures of the same sizes, which become uint8 of one
             channel, resized without interpolation: gray levels, and of a PNG or GIF with a palette, its indices.
-        labels: for a folder: "inferred" from its subfolders, None for none, or one label per file in the order of the paths.
+        labels: for a folder: "inferred" from its subfolders; None for none; a dict or a Series (or DataFrame) by file: its name, with or
+            without its suffix, or its path from the folder on, one for each file; or a list in the order of `feed.paths`, which is
+            refused where people order such names in other ways too (`img2.png` before `img10.png`).
         label_mode: "int" (int32), "categorical" (one-hot float32), "binary" (float32 of shape 1; two classes) or None for no
             labels. Numbers given as labels stay as they are with "int". "image": labels are paths of pictures that become what
             the images become, as targets (image to image).
@@ -86,7 +88,7 @@ def from_images(
         dtype: "float32", "uint8" (rounded), or "uint16" for 16-bit PNGs, which are refused otherwise.
         exif_rotation: turn JPEGs as their EXIF orientation says. Keras does not.
         on_bad: "raise" names a broken file at the batch where it occurs; "skip" reads all files once before training and leaves
-            broken ones out: `feed.skipped` lists them.
+            broken ones out: `feed.skipped` lists them. Indices, groups and classes to stratify by still count all files.
         follow_links: follow links to folders, and to files outside of the folder.
         verbose: print how many files were found.
         {common options}
@@ -115,7 +117,7 @@ def from_images(
     for name in ("validation_data", "test_data"):
         again, whole = asked.after(made.class_names), dataclasses.replace(look, crop=None)
         others.append(None if known[name] is None else _source(known[name], again, whole, mask, on_bad, name)[0])
-    return assembly.build(made, known, *others)
+    return assembly.build(made, known, *others, verbose=verbose)
 
 
 def wanted(name: bytes, head: Callable[[], bytes]) -> bool:
@@ -138,9 +140,8 @@ def _source(
 
     def made(kept: subjects.Found) -> Source:
         pictures = images.Pictures(kept.paths, look)
-        about: dict[str, Any] = {"name": name, "labels": lambda: kept.labels, "class_names": kept.class_names}
         others = None if kept.masks is None else images.Pictures(kept.masks, target)
-        return images.source(pictures, kept.targets, others, **about)
+        return images.source(pictures, kept.targets, others, name=name, **kept.about)
 
     return subjects.sifted(made, found, asked, name, on_bad), target.mask or mask
 

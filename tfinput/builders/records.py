@@ -59,7 +59,8 @@ def from_tfrecords(
         size: how many records there must be; another number is an error.
         shuffle_window: records that are shuffled together; None takes 16,384, or fewer large ones (64 MiB).
         on_bad: "raise" names a damaged record or file; "skip" reads everything once before training, leaves damaged records out and goes
-            on at the next sound one: `feed.skipped` lists what was lost. A file compressed as a whole is not repaired.
+            on at the next sound one: `feed.skipped` lists what was lost. A file compressed as a whole is not repaired. Indices, groups
+            and classes to stratify by still count all records; what a damaged length hides, up to the next sound record, counts as one.
         verbose: print how many records were found.
         {common options}
 
@@ -99,7 +100,7 @@ def from_tfrecords(
     if size is not None and source.size != whole("size", size):
         raise refusal("tfrecords", f"size={size} records", f"{source.size}", "Correct size, or leave it out.")
     others = [None if known[name] is None else made(known[name], name) for name in ("validation_data", "test_data")]
-    return assembly.build(source, known, *others)
+    return assembly.build(source, known, *others, verbose=verbose)
 
 
 def _opened(paths: list[bytes], skip: bool) -> shards.Shards | arrayrecords.ArrayRecords:

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from tfinput import screening
+from tfinput.builders import names
 from tfinput.errors import FileError, MissingFileError, nearest, refusal, short
 from tfinput.labels import classes, vector_like
+from tfinput.numbering import Numbering
 from tfinput.source import Source
 from tfinput.sources import folders
 from tfinput.sources.folders import shown
@@ -64,6 +66,17 @@ class Found:
         return dataclasses.replace(self, paths=[self.paths[index] for index in chosen], labels=labels, masks=masks)
 
     @property
+    def about(self) -> dict[str, Any]:
+        """The fields of a source over them that tell which example is which."""
+        encoded = None if self.labels is None or self.mode is None else self._encoded
+        return {"labels": lambda: self.labels, "encoded": encoded, "class_names": self.class_names, "paths": self.paths}
+
+    def _encoded(self, chosen: Array) -> Array:
+        targets = self.kept(chosen).targets
+        assert targets is not None
+        return np.asarray(targets.encoded(targets.tensor))
+
+    @property
     def targets(self) -> Targets | None:
         """What the model is to learn of each file, or None without labels."""
         if self.labels is None:
@@ -92,10 +105,14 @@ def checked(asked: Asked) -> Asked:
 def found(subject: Any, asked: Asked, name: str) -> Found:
     """The files of a subject, with their labels."""
     asked = checked(asked)
+    pair = isinstance(subject, tuple) and len(subject) == 2
     if _is_path(subject):
         made = _folder(subject, asked, name)
-    elif isinstance(subject, tuple) and len(subject) == 2 and not _is_path(subject[0]):
-        made = pairs(paths_of(name, subject[0]), subject[1], asked, name)
+    elif pair and _is_path(subject[0]) and not _is_path(subject[1]) and os.path.isdir(os.path.expanduser(subject[0])):
+        made = _folder(subject[0], dataclasses.replace(asked, given=subject[1]), name, own=True)
+    elif pair and not _is_path(subject[0]):
+        paths = paths_of(name, subject[0])
+        made = pairs(paths, names.paired(f"{name} labels", subject[0], paths, subject[1], asked.kind), asked, name)
     else:
         made = Found(paths_of(name, subject))
     return settled(made, asked, name)
@@ -127,23 +144,35 @@ def _class_names(given: Any) -> list[str] | None:
     return names
 
 
-def _folder(subject: Any, asked: Asked, name: str) -> Found:
+def _folder(subject: Any, asked: Asked, name: str, own: bool = False) -> Found:
+    """The files of a folder; `own` says that the labels asked for are those of these very files, not of the training files."""
     root = folders.folder_of(name, subject)
     inferred = asked.inferred(subject)
     if isinstance(asked.given, str):
         one_of("labels", asked.given, ("inferred", None))
-    elif asked.given is not None and asked.trained is not None:
+    elif asked.given is not None and asked.trained is not None and not own:
         raise refusal(name, "(paths, labels), since labels are those of the training files", "a folder", "Pass (paths, labels).")
     chosen = _known_folders(root, asked, name) if inferred and asked.trained is not None else asked.class_names
     listing = folders.listed(root, asked.wanted, inferred, chosen, asked.follow_links, asked.kind)
     if asked.verbose and listing.left_out:
         print(f"Left out in {shown(root)}: " + ", ".join(f"{count} {what}" for what, count in listing.left_out.most_common()) + ".")
     if not inferred:
-        return Found(listing.paths) if asked.given is None or asked.mode is None else pairs(listing.paths, asked.given, asked, name)
+        return Found(listing.paths) if asked.given is None or asked.mode is None else _labelled(listing.paths, root, asked, name)
     if asked.trained is None or listing.labels is None:
         return Found(listing.paths, listing.labels, listing.class_names, asked.mode)
     numbers = np.array([asked.trained.index(each) for each in listing.class_names or ()], np.int32)
     return Found(listing.paths, numbers[listing.labels], asked.trained, asked.mode)
+
+
+def _labelled(paths: list[bytes], root: bytes, asked: Asked, name: str) -> Found:
+    """A folder's files with labels by name, or with a list of them in the files' order."""
+    if names.is_table(asked.given):
+        return pairs(paths, names.aligned(f"{name} labels", paths, asked.given, asked.kind, root), asked, name)
+    made = pairs(paths, asked.given, asked, name)
+    stems = [[os.path.splitext(os.path.basename(path))[0] for path in each] for each in (paths, made.masks or ())]
+    if stems[0] != stems[1]:
+        names.refuse_doubtful(f"{name} labels", paths, root)
+    return made
 
 
 def _known_folders(root: bytes, asked: Asked, name: str) -> list[str]:
@@ -170,20 +199,20 @@ def pairs(paths: list[bytes], labels: Any, asked: Asked, name: str) -> Found:
         if asked.masks and any(os.path.isfile(each) for each in texts):
             return _masked(paths, texts, asked, name)
         return _named(paths, texts, asked, name)
-    names = asked.class_names or asked.trained
+    known = asked.class_names or asked.trained
     if asked.mode in ("int", "image"):
         single = array.ndim == 1 and array.dtype.kind in "iub"
         if single and asked.class_names is not None:
             _in_range(array, asked.class_names, name)
-        found = names or (map(str, np.unique(array).tolist()) if single else None)
+        found = known or (map(str, np.unique(array).tolist()) if single else None)
         return Found(paths, array, None if found is None else tuple(found), None)
     numbers = classes(f"{name} labels", array)
     if numbers.dtype.kind not in "iub" or numbers.min() < 0:
         wrong = numbers[0] if numbers.dtype.kind not in "iub" else numbers.min()
         raise refusal(f"{name} labels", "classes numbered from 0 on", short(wrong.item()), "Use label_mode='int'.")
-    names = names or [str(number) for number in range(int(numbers.max()) + 1)]
-    _in_range(numbers, names, name)
-    return Found(paths, numbers.astype(np.int32), tuple(names), asked.mode)
+    known = known or [str(number) for number in range(int(numbers.max()) + 1)]
+    _in_range(numbers, known, name)
+    return Found(paths, numbers.astype(np.int32), tuple(known), asked.mode)
 
 
 def _masked(paths: list[bytes], texts: list[str], asked: Asked, name: str) -> Found:
@@ -201,11 +230,11 @@ def _label_array(what: str, labels: Any) -> Array:
     return vector_like(what, labels)
 
 
-def _in_range(numbers: Array, names: Sequence[str], name: str) -> None:
-    outside = numbers[(numbers < 0) | (numbers >= len(names))]
+def _in_range(numbers: Array, known: Sequence[str], name: str) -> None:
+    outside = numbers[(numbers < 0) | (numbers >= len(known))]
     if len(outside):
         fix = "Name every class in class_names."
-        raise refusal(f"{name} labels", f"numbers from 0 to {len(names) - 1}, of the classes {short(list(names))}", str(outside[0]), fix)
+        raise refusal(f"{name} labels", f"numbers from 0 to {len(known) - 1}, of the classes {short(list(known))}", str(outside[0]), fix)
 
 
 def _text(what: str, label: Any) -> str:
@@ -215,26 +244,28 @@ def _text(what: str, label: Any) -> str:
 
 
 def _named(paths: list[bytes], texts: list[str], asked: Asked, name: str) -> Found:
-    names = asked.class_names or asked.trained or sorted(set(texts))
-    number = {each: place for place, each in enumerate(names)}
+    known = asked.class_names or asked.trained or sorted(set(texts))
+    number = {each: place for place, each in enumerate(known)}
     for place, each in enumerate(texts):
         if each not in number:
-            fix = nearest(each, names).strip() or "Correct it, or name every class in class_names."
-            raise refusal(f"{name} labels[{place}]", f"one of the classes {short(list(names))}", short(each), fix)
-    return Found(paths, np.array([number[each] for each in texts], np.int32), tuple(names), asked.mode)
+            fix = nearest(each, known).strip() or "Correct it, or name every class in class_names."
+            raise refusal(f"{name} labels[{place}]", f"one of the classes {short(list(known))}", short(each), fix)
+    return Found(paths, np.array([number[each] for each in texts], np.int32), tuple(known), asked.mode)
 
 
-def sound(made: Found, broken: dict[int, str], asked: Asked, name: str) -> tuple[Found, tuple[tuple[bytes, str], ...]]:
-    """What was found without the broken ones, which come listed with what is wrong with each."""
+def sound(made: Found, broken: dict[int, str], asked: Asked, name: str) -> tuple[Found, dict[str, Any]]:
+    """What was found without the broken ones; and the fields of a source that tell which were left out, and why."""
     if not broken:
-        return made, ()
+        return made, {}
     first, reason = next(iter(broken.items()))
     if len(broken) == len(made.paths):
         raise refusal(name, f"at least one of the {asked.kind} to be sound", f"none; the first: {reason}", "Check the files.")
     if asked.verbose:
         print(f"Skipped {len(broken)} of {len(made.paths)} {asked.kind}; the first: {shown(made.paths[first])}: {reason}")
-    keep = np.setdiff1d(np.arange(len(made.paths)), list(broken))
-    return made.kept(keep), tuple((made.paths[index], why) for index, why in broken.items())
+    numbering = Numbering.without(len(made.paths), broken)
+    assert numbering is not None
+    skipped = tuple((made.paths[index], why) for index, why in broken.items())
+    return made.kept(numbering.positions), {"skipped": skipped, "numbering": numbering}
 
 
 def sifted(make: Callable[[Found], Source], made: Found, asked: Asked, name: str, on_bad: str) -> Source:
@@ -242,8 +273,8 @@ def sifted(make: Callable[[Found], Source], made: Found, asked: Asked, name: str
     source = make(made)
     if on_bad == "raise":
         return source
-    kept, skipped = sound(made, screening.broken(source), asked, name)
-    return dataclasses.replace(make(kept), skipped=skipped) if skipped else source
+    kept, left_out = sound(made, screening.broken(source), asked, name)
+    return dataclasses.replace(make(kept), **left_out) if left_out else source
 
 
 def files_of(name: str, given: Any) -> list[bytes]:

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from tfinput import assembly, feed, options
-from tfinput.builders import subjects
+from tfinput.builders import names, subjects
 from tfinput.errors import FileError, refusal, short
 from tfinput.labels import vector_like
 from tfinput.source import Source
@@ -62,11 +62,13 @@ def from_text(
     batch.
 
     Args:
-        subject: a folder with `.txt` files; `(paths, labels)`, or paths alone, where each file is one example; or the path to one
-            file, whose lines are the examples, also as `(path, labels)`. Labels may be class names or numbers of any shape
+        subject: a folder with `.txt` files; `(paths, labels)`, `(folder, labels)`, or paths alone, where each file is one example; or
+            the path to one file, whose lines are the examples, also as `(path, labels)`. Labels may be class names or numbers of any shape
             (classes, regression targets, several labels).
-        labels: for a path: "inferred" from the folder's subfolders, or the lines' labels; None for none; or one label per file in
-            the order of the paths, or per line.
+        labels: for a path: "inferred" from the folder's subfolders, or the lines' labels; None for none; for a file of lines one per
+            line; for a folder a dict or a Series (or DataFrame) by file: its name, with or without its suffix, or its path from the
+            folder on, one for each file; or a list in the order of `feed.paths`, which is refused where people order such names in
+            other ways too (`2.txt` before `10.txt`).
         label_mode: "int" (int32), "categorical" (one-hot float32), "binary" (float32 of shape 1; two classes) or None for no
             labels. Numbers given as labels stay as they are with "int"; so do the labels of lines if all are whole (int64).
         class_names: the class folders to use, or the labels of lines, in this order; else all, sorted.
@@ -77,7 +79,8 @@ def from_text(
             takes all bytes as they are.
         ragged: give what `preprocess` returns of several lengths as `tf.RaggedTensor`, instead of padded.
         on_bad: "raise" names a broken file at the batch where it occurs, or a broken line at once; "skip" reads all files once
-            before training and leaves broken ones (or broken lines) out: `feed.skipped` lists them.
+            before training and leaves broken ones (or broken lines) out: `feed.skipped` lists them. Indices, groups and classes
+            to stratify by still count all files (or lines).
         follow_links: follow links to folders, and to files outside of the folder.
         verbose: print how many files or lines were found.
         {common options}
@@ -105,7 +108,7 @@ def from_text(
     made = _source(subject, asked, look, "text")
     again = asked.after(made.class_names)
     others = [None if known[name] is None else _source(known[name], again, look, name) for name in ("validation_data", "test_data")]
-    return assembly.build(made, known, *others)
+    return assembly.build(made, known, *others, verbose=verbose)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +161,7 @@ def _source(subject: Any, asked: subjects.Asked, look: Look, name: str) -> Sourc
 
 def _files(found: subjects.Found, look: Look, name: str) -> Source:
     texts = text.Texts(found.paths, look.encoding, look.max_length)
-    about: dict[str, Any] = {"name": name, "labels": lambda: found.labels, "class_names": found.class_names, "uneven": look.uneven}
-    return text.of_files(texts, found.targets, **about)
+    return text.of_files(texts, found.targets, name=name, uneven=look.uneven, **found.about)
 
 
 def _lines(path: bytes, labels: Any, asked: subjects.Asked, look: Look, name: str) -> Source:
@@ -172,25 +174,33 @@ def _lines(path: bytes, labels: Any, asked: subjects.Asked, look: Look, name: st
         fix = text.ANOTHER_ENCODING if expected == _text_in(look) else "Correct it, or pass on_bad='skip'."
         raise refusal(f"{shown(path)}, line {number + 1}", expected, reason, fix, FileError)
     places = subjects.Found([path + f", line {number + 1}".encode() for number in range(len(rows))] if broken else rows)
-    skipped = subjects.sound(places, {number: reason for number, (_, reason) in broken.items()}, asked, name)[1]
+    left_out = subjects.sound(places, {number: reason for number, (_, reason) in broken.items()}, asked, name)[1]
     numbers = np.setdiff1d(np.arange(len(rows)), list(broken))
     lines = [rows[number][: look.max_length] for number in numbers]
     if isinstance(labels, str):
         labels = _written(labels, None if written is None else [written[number] for number in numbers], asked)
-    elif labels is not None and broken:
-        array = vector_like(f"{name} labels", labels)
-        labels = array[numbers] if array.ndim and len(array) == len(rows) else array
+    elif labels is not None:
+        labels = _of_lines(f"{name} labels", names.by_line(f"{name} labels", labels, len(rows)), len(rows), numbers)
     found = subjects.settled(subjects.pairs(lines, labels, asked, name), asked, name)
     return text.of_lines(
         lines,
         found.targets,
         name=name,
-        labels=lambda: found.labels,
-        class_names=found.class_names,
         uneven=look.uneven,
         locate=lambda index: f"{shown(path)}, line {numbers[index] + 1}",
-        skipped=skipped,
+        **(found.about | left_out | {"paths": None}),
     )
+
+
+def _of_lines(what: str, labels: Any, count: int, numbers: Any) -> Any:
+    """The labels of the lines that are left, of one for every line."""
+    if len(numbers) == count:
+        return labels
+    array = vector_like(what, labels)
+    if array.ndim == 0 or len(array) != count:
+        got = f"{len(array)}" if array.ndim else "one value"
+        raise refusal(what, f"{count}, one per line, broken ones too", got, "Pass one label per line.")
+    return array[numbers]
 
 
 def _read(path: bytes, look: Look) -> tuple[list[bytes] | None, list[bytes], dict[int, tuple[str, str]]]:

@@ -27,6 +27,7 @@ class ArrayRecords:
     """Several files as one sequence of records."""
 
     lost = ()
+    numbering = None
     stream = None
 
     def __init__(self, paths: list[bytes]) -> None:

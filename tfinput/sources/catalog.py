@@ -105,6 +105,7 @@ class NumberedSections:
     """Stretches of ArrayRecord files as one sequence of records, read by number."""
 
     lost = ()
+    numbering = None
     stream = None
 
     def __init__(self, pieces: list[Stretch]) -> None:

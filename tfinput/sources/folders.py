@@ -210,7 +210,8 @@ def _classes(walk: Walk, root: bytes, class_names: Any, kind: str) -> Listing:
             got = f"{unknown[0]!r}, which is no folder"
             fix = f"{nearest(unknown[0], there)} There are {short(there, 200)}.".strip()
             raise refusal("class_names", f"names of folders in {shown(root)}", got, fix)
-        walk.left_out["folders not in class_names"] += len(set(there) - set(names))
+        if unused := set(there) - set(names):
+            walk.left_out["folders not in class_names"] += len(unused)
         there, folders = names, [os.fsencode(name) for name in names]
     walk.count_loose(root)
     per_class = [walk.files(os.path.join(root, name)) for name in folders]

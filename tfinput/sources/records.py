@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfinput.errors import FileError, refusal, short
+from tfinput.numbering import Numbering
 from tfinput.sources.folders import shown
 from tfinput.sources.leaves import file_identity
 
@@ -236,6 +237,19 @@ def identities(paths: list[bytes], counts: Any) -> np.ndarray[Any, Any]:
     keys = [int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little") for name in named]
     with np.errstate(over="ignore"):
         return np.concatenate([np.uint64(key) + np.arange(count, dtype=np.uint64) for key, count in zip(keys, counts, strict=True)])
+
+
+def numbering(indexes: list[Index]) -> Numbering | None:
+    """The places of the records of all files among them, lost ones too; what a damaged length hides counts as one."""
+    if not any(each.lost for each in indexes):
+        return None
+    counts = [sum(each.counts) + len(each.lost) for each in indexes]
+    runs = [
+        start + first + np.arange(count)
+        for start, each in zip(np.cumsum(counts) - counts, indexes, strict=True)
+        for first, count in zip(each.firsts, each.counts, strict=True)
+    ]
+    return Numbering(sum(counts), np.concatenate(runs) if runs else np.zeros(0, np.int64))
 
 
 def _table() -> list[int]:

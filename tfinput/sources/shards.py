@@ -8,6 +8,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from tfinput.errors import FileError, refusal
 from tfinput.guard import guarded
+from tfinput.numbering import Numbering
 from tfinput.returned import tensors
 from tfinput.source import Loader, Source, Stream
 from tfinput.sources import records
@@ -125,7 +127,13 @@ class Shards:
 
     def identities(self) -> np.ndarray[Any, Any]:
         """A number for each record that depends on its file's name and its place alone."""
-        return records.identities(self.paths, self.counts)
+        every = records.identities(self.paths, [sum(each.counts) + len(each.lost) for each in self.indexes])
+        return every if self.numbering is None else every[self.numbering.positions]
+
+    @cached_property
+    def numbering(self) -> Numbering | None:
+        """The places of the records among all, lost ones too."""
+        return records.numbering(self.indexes)
 
     def stream(self, window: int | None) -> Stream:
         """How the records are read: each unit a run of a file, or a whole compressed file."""
@@ -251,6 +259,7 @@ def source(
         in_memory=False,
         locate=shards.place,
         skipped=shards.lost,
+        numbering=shards.numbering,
         identities=shards.identities,
     )
 
