@@ -60,7 +60,8 @@ def from_images(
     Args:
         subject: a folder, `(paths, labels)`, or paths alone. Labels may be class names, numbers of any shape (classes,
             regression targets, several labels), or paths of masks: pictures of the same sizes, which become uint8 of one
-            channel, resized without interpolation: gray levels, and of a PNG or GIF with a palette, its indices.
+            channel, resized without interpolation: gray levels, and of a PNG or GIF with a palette, its indices. Masks in colour
+            or with alpha are refused without `mask_palette`; those stored with loss (JPEG) are warned of.
         labels: for a folder: "inferred" from its subfolders, None for none, or one label per file in the order of the paths.
         label_mode: "int" (int32), "categorical" (one-hot float32), "binary" (float32 of shape 1; two classes) or None for no
             labels. Numbers given as labels stay as they are with "int". "image": labels are paths of pictures that become what
@@ -71,7 +72,7 @@ def from_images(
             in the order of their classes. A colour of four numbers tells alpha, one number is a gray. "index": palettes of
             masks may differ, and their indices are the classes; otherwise masks whose palettes differ are refused.
         image_size: height and width, or one number for both, in pixels.
-        color_mode: "rgb", "rgba" or "grayscale".
+        color_mode: "rgb", "rgba" or "grayscale". Only "rgba" tells what is clear; else clear pixels of a GIF are black, as in Keras.
         interpolation: how to resize: "bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian" or
             "mitchellcubic".
         crop_to_aspect_ratio: cut the centre with the aspect ratio of `image_size`, instead of stretching.
