@@ -60,7 +60,8 @@ def from_images(
     Args:
         subject: a folder, `(paths, labels)`, paths alone, or `(folder, labels)`. Labels may be class names, numbers of any shape (classes,
             regression targets, several labels), or paths of masks: pictures of the same sizes, which become uint8 of one
-            channel, resized without interpolation: gray levels, and of a PNG or GIF with a palette, its indices.
+            channel, resized without interpolation: gray levels, and of a PNG or GIF with a palette, its indices. Masks in colour
+            or with alpha are refused without `mask_palette`; those stored with loss (JPEG) are warned of.
         labels: for a folder: "inferred" from its subfolders; None for none; a dict or a Series (or DataFrame) by file: its name, with or
             without its suffix, or its path from the folder on, one for each file; or a list in the order of `feed.paths`, which is
             refused where people order such names in other ways too (`img2.png` before `img10.png`).
@@ -73,7 +74,7 @@ def from_images(
             in the order of their classes. A colour of four numbers tells alpha, one number is a gray. "index": palettes of
             masks may differ, and their indices are the classes; otherwise masks whose palettes differ are refused.
         image_size: height and width, or one number for both, in pixels.
-        color_mode: "rgb", "rgba" or "grayscale".
+        color_mode: "rgb", "rgba" or "grayscale". Only "rgba" tells what is clear; else clear pixels of a GIF are black, as in Keras.
         interpolation: how to resize: "bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian" or
             "mitchellcubic".
         crop_to_aspect_ratio: cut the centre with the aspect ratio of `image_size`, instead of stretching.
