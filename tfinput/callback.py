@@ -5,12 +5,15 @@ the outermost graph), and with it all data that it refers to. So it is given a s
 whoever builds a dataset keeps the function itself, in the closure of a map of that dataset.
 
 An iterator that is still open when the process ends has threads that call Python. One that comes when the interpreter is
-half gone aborts the process ("terminate called"), so the calls are ended before that: new ones fail, running ones are awaited.
+half gone aborts the process ("terminate called"), so all iterators are ended before that. Where one does not end soon, its calls are:
+new ones fail, which TensorFlow prints, and running ones are awaited.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
+import sys
 import threading
 import time
 import weakref
@@ -20,6 +23,7 @@ from typing import Any
 from tfinput import garbage
 
 QUIET_SECONDS = 0.1
+DROP_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 5.0
 
 _ending = threading.Event()
@@ -36,6 +40,9 @@ def weakly(function: Callable[..., Any]) -> Callable[..., Any]:
     6
     """
     garbage.needed_by(function)
+    # What is registered last runs first: before the threads end that the calls wait for.
+    atexit.unregister(_drop_iterators)
+    atexit.register(_drop_iterators)
     kept = weakref.ref(function)
 
     def call(*arguments: Any) -> Any:
@@ -52,6 +59,24 @@ def weakly(function: Callable[..., Any]) -> Callable[..., Any]:
             _running.discard(threading.get_ident())
 
     return garbage.kept_away(call)
+
+
+def _drop_iterators() -> None:
+    """End what still reads, as if nobody held it any more: TensorFlow calls off its threads, and each ends with its call."""
+    module = sys.modules.get("tensorflow.python.data.ops.iterator_ops")
+    if module is None or not _used.is_set():
+        return
+    kind = module.OwnedIterator
+    iterators = [each for each in gc.get_objects() if isinstance(each, kind)]
+
+    def drop() -> None:
+        for each in iterators:
+            each._iterator_resource = None
+
+    # Some call may take long, and its iterator waits for it.
+    thread = threading.Thread(target=garbage.kept_away(drop), name="tfinput-end", daemon=True)
+    thread.start()
+    thread.join(DROP_SECONDS)
 
 
 @atexit.register

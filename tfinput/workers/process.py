@@ -21,6 +21,8 @@ from tfinput.workers.slots import unnamed_file
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tfinput.workers.{module} import main; main(*map(int, sys.argv[1:]))"
+# Ctrl-C reaches all processes of a terminal; one that is starting would print where it was. What is ignored stays so in a new program.
+SHELL, UNTOUCHED = "/bin/sh", "trap '' INT; exec \"$@\""
 # Libraries that would start a thread for every core in every worker.
 SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -50,6 +52,8 @@ class Process:
                 descriptors = [theirs.fileno(), *shared, life, self.stacks]
                 environment = {**dict.fromkeys(SINGLE, "1"), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
                 command = [sys.executable, "-c", START.format(module=module), PACKAGE, *map(str, [*descriptors, *numbers])]
+                if os.path.exists(SHELL):
+                    command = [SHELL, "-c", UNTOUCHED, SHELL, *command]
                 self._process = subprocess.Popen(command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL)
             except OSError as error:
                 raise _no_room(error) from error

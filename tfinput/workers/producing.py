@@ -56,8 +56,8 @@ class Pass:
         self._over: str | None = None
         self._elements: Any = None
         self._thread = threading.Thread(target=garbage.kept_away(self._run), name="tfinput-generator", daemon=True)
-        _under_way.add(self)
         self._thread.start()
+        _under_way.add(self)  # A thread that was never started could not be joined.
 
     def _run(self) -> None:
         elements: Any = None
