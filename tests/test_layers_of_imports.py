@@ -35,6 +35,8 @@ ROWS = [
     ["shown", "digests", "cachefolder", "pipeline"],
     ["windows", "hooks", "padding", "fitting"],
     ["layers", "options"],
+    ["companions", "draws"],
+    ["scenes"],
     ["devices"],
     ["sources.tablestreams", "sources.generators"],
     ["sources.tabular", "sources.series", "sources.catalog"],
