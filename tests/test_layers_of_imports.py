@@ -38,6 +38,8 @@ ROWS = [
     ["shown", "digests", "cachefolder", "pipeline"],
     ["windows", "hooks", "padding", "fitting", "identity"],
     ["layers", "options"],
+    ["companions", "draws"],
+    ["scenes"],
     ["devices"],
     ["sources.tablestreams", "sources.generators"],
     ["sources.tabular", "sources.series", "sources.catalog"],

@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfinput import layers, returned, seeds
+from tfinput import draws, layers, returned, seeds
 from tfinput.errors import refusal
 from tfinput.guard import guarded
 from tfinput.options import Hook
@@ -54,10 +54,11 @@ class Stage:
     def run(self, element: Any, seed: Any, function: Hook | None = None) -> Any:
         """Call the function on an element (an example or a batch)."""
         if layers.is_layer(self.function):
-            return layers.call(self.function, element, seed if self.random else None)
+            return layers.call(self.name, self.function, element, seed if self.random else None, self.stream)
         arguments = element if isinstance(element, tuple) else (element,)
         named = {"seed": seed} if self.random and self.takes_seed else {}
-        result = (function or self.function)(*arguments, **named)
+        with draws.drawing(self.name, seed if self.random else None), draws.frozen_draws_warned(self.name):
+            result = (function or self.function)(*arguments, **named)
         return tuple(result) if isinstance(result, list) else result
 
     def trace(self, element: Any, seed: Any) -> Any:
@@ -65,7 +66,9 @@ class Stage:
         try:
             self._bind(element)
             result = self.run(element, seed, None if layers.is_layer(self.function) else converted(self.function))
-            return returned.tensors(self.name, result, ", ".join(_parts(element)))
+            result = returned.tensors(self.name, result, ", ".join(_parts(element)))
+            draws.refuse_stateful(self.name, tf.compat.v1.get_default_graph())
+            return result
         except Exception as error:
             if str(error).startswith("tfinput:"):
                 raise
