@@ -180,6 +180,19 @@ def test_of_several_files_each_may_have_a_header_or_not(tmp_path: Path, way: dic
         tfinput.from_csv(pattern, header=False, **given, **way)
 
 
+def test_header_true_loses_no_row_of_files_that_have_none(tmp_path: Path, way: dict[str, Any]) -> None:
+    named = written(tmp_path / "0.csv", "A,Kind\n1,x\n2,y\n")
+    other = written(tmp_path / "1.csv", "a,KIND\n3,x\n")
+    bare = written(tmp_path / "2.csv", "4,x\n5,x\n")
+    given = {"header": True, "column_names": ["a", "kind"], "label": "kind"}
+    assert columns(tfinput.from_csv([named, other], **given, **way)) == {"a": [1, 2, 3]}
+    message = r"2\.csv line 1: expected names of columns, such as \['A', 'Kind'\] of the files before, got \['4', 'x'\]\. "
+    with pytest.raises(ValueError, match=message):
+        tfinput.from_csv([named, bare], **given, **way)
+    with pytest.raises(ValueError, match=message):
+        tfinput.from_csv(named, validation_data=bare, **given, **way)
+
+
 def test_validation_data_may_have_a_header_or_not(tmp_path: Path, way: dict[str, Any]) -> None:
     bare, named = written(tmp_path / "bare.csv", IRIS), written(tmp_path / "named.csv", "a,b,c,d,kind\n" + IRIS)
     given = {"column_names": ["a", "b", "c", "d", "kind"], "label": "kind"}
@@ -317,6 +330,15 @@ def test_the_records_looked_at_are_those_below(tmp_path: Path) -> None:
     path = written(tmp_path / "x.csv", ",".join(["7"] * 90_000) + "\n" + ",".join(["8"] * 90_000) + "\n")
     with pytest.raises(HeaderError, match="got '7', a number above numbers"):
         csvfiles.csv_file(str(path), ",")
+
+
+def test_a_cache_of_a_file_with_a_header_is_none_of_it_without(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.csv", "1,x\n2,y\n3,x\n")
+    for header, expected in ((True, [2, 3]), (False, [1, 2, 3])):
+        asked: dict[str, Any] = {"in_memory": False, "cache": tmp_path / "cache", "shuffle": False, "batch_size": 3, "verbose": False}
+        feed = tfinput.from_csv(path, header=header, column_names=["a", "kind"], **asked)
+        (batch,) = feed.train.take(feed.steps_per_epoch)
+        assert batch["a"].numpy().tolist() == expected
 
 
 def test_the_look_changes_no_setting_of_the_process(tmp_path: Path) -> None:

@@ -38,14 +38,14 @@ class Asked:
     verbose: bool
     follow_links: bool = False
     fields: dict[str, Field] | None = None
-    there: tuple[str, ...] = ()  # all columns of the files before
+    before: csvfiles.CsvFile | None = None  # the first of the CSV files that were read before
 
     def again(self, first: tabular.Rows) -> Asked:
         """The same of other files: what was settled for the first ones."""
         chosen = first.chosen
-        there = first.pieces.columns if isinstance(first.pieces, csvtable.CsvTable) else ()
+        before = first.pieces.first if isinstance(first.pieces, csvtable.CsvTable) else None
         asked = dataclasses.replace(self, label=chosen.label, weight=chosen.weight, columns=chosen.features, verbose=False)
-        return dataclasses.replace(asked, fields=first.pieces.fields, there=there)
+        return dataclasses.replace(asked, fields=first.pieces.fields, before=before)
 
     def roles(self, source: str, names: Sequence[str], index: Sequence[str], fix: str = "Rename one.") -> roles.Roles:
         """Settle which columns play which part; an index that pandas wrote beside the columns is no feature unless asked for."""
@@ -260,7 +260,7 @@ def _csv_files(delimiter: str, header: csvheader.Header, name: str, subject: Any
     """The files of a subject, which have the same columns."""
     files: list[csvfiles.CsvFile] = []
     for path in tablefiles.paths(name, subject, (), asked.follow_links, asked.verbose):
-        file = csvfiles.csv_file(path, delimiter, header, files[0].names if files else asked.there)
+        file = csvfiles.csv_file(path, delimiter, header, files[0] if files else asked.before)
         if files and file.names != files[0].names:
             got, fix = tablefiles.difference(file.names, files[0].names)
             if header == csvheader.LOOK:
@@ -268,9 +268,9 @@ def _csv_files(delimiter: str, header: csvheader.Header, name: str, subject: Any
             raise refusal(path, f"the columns of {files[0].path}", got, fix)
         files.append(file)
     # Columns that are known by their places alone are others where there are more or fewer of them.
-    if header.row is False and asked.there and len(files[0].names) != len(asked.there):
+    if header.row is False and asked.before is not None and len(files[0].names) != len(asked.before.names):
         fix = "Give all files the same columns."
-        raise refusal(files[0].path, f"{len(asked.there)} columns, as in training", f"{len(files[0].names)}", fix)
+        raise refusal(files[0].path, f"{len(asked.before.names)} columns, as in training", f"{len(files[0].names)}", fix)
     return files
 
 

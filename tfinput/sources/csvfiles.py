@@ -10,7 +10,7 @@ import itertools
 import os
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,10 @@ CHANGED = "It changed while it was in use: leave it alone, and build the feed ag
 
 @dataclass(frozen=True)
 class CsvFile:
-    """One file: the names of its columns, where its records begin, and what tells whether it was changed since."""
+    """One file: the names of its columns, where its records begin, and what tells whether it was changed since.
+
+    `row` is its first record.
+    """
 
     path: str
     delimiter: str
@@ -49,6 +52,7 @@ class CsvFile:
     start: int
     zipped: bool
     state: tuple[int, int]
+    row: tuple[str, ...] = ()
 
     def open(self) -> Any:
         """The file as it unpacks, if it is still the same."""
@@ -130,8 +134,8 @@ def _whole(path: str, read: Callable[[], Any]) -> Any:
         raise refusal(path, "a whole gzip file", short(str(error)), "Copy or download it again.", FileError) from error
 
 
-def csv_file(path: str, delimiter: str, header: Header = LOOK, known: Sequence[str] = ()) -> CsvFile:
-    """Open a file and settle what its columns are called; `known` are those of the files before."""
+def csv_file(path: str, delimiter: str, header: Header = LOOK, other: CsvFile | None = None) -> CsvFile:
+    """Open a file and settle what its columns are called; `other` is the first of those that were opened before."""
     with open(path, "rb") as raw:
         zipped = raw.read(2) == GZIP
     bare = CsvFile(path, delimiter, (), 0, zipped, state_of(path))
@@ -147,8 +151,8 @@ def csv_file(path: str, delimiter: str, header: Header = LOOK, known: Sequence[s
         stop = csvscan.cut(sample, delimiter) or csvscan.first(data[end:], delimiter, last)
         return _fields(data[end : end + stop].decode(errors="replace"), delimiter, SAMPLED)
 
-    names, titled = header.settled(path, line, row, below, known)
-    return dataclasses.replace(bare, names=names, start=end if titled else begin)
+    names, titled = header.settled(path, line, row, below, () if other is None else other.row)
+    return dataclasses.replace(bare, names=names, start=end if titled else begin, row=row)
 
 
 def _head(bare: CsvFile) -> tuple[bytes, int, int, bool]:

@@ -23,6 +23,7 @@ _YEARS = (1500, 2200)
 # From so many on, numbers that rise or fall from name to name are no accident: of 8 random ones in a row, 1 in 20,000 is in order.
 _ORDERED = 8
 _RUN = 4
+EACH = "Pass column_names=[...] as the headers have them, and no header=: then each file may have a header or not."
 OTHER_DELIMITERS = ";\t|,"
 
 
@@ -43,11 +44,11 @@ class Header:
         return cls(None if header == "infer" else bool(header), None if names is None else _names(names))
 
     def settled(
-        self, path: str, line: int, row: tuple[str, ...], below: Callable[[], list[list[str]]], known: Sequence[str] = ()
+        self, path: str, line: int, row: tuple[str, ...], below: Callable[[], list[list[str]]], known: tuple[str, ...] = ()
     ) -> tuple[tuple[str, ...], bool]:
         """What the columns of a file are called, and whether its first record, `row`, is no data.
 
-        `below` gives the next records. `known` are the columns of the files before: a first record that repeats them names them.
+        `below` gives the next records. `known` is the first record of the files before: one that repeats it is what that one is.
         """
         where, names = f"{path} line {line}", self.names
         if names is not None and len(names) != len(row):
@@ -58,19 +59,23 @@ class Header:
                 fix = "Leave header out: then each file may have a header or not."
                 raise refusal(where, "data, as header=False says", "the column_names themselves", fix)
             return names or numbered(len(row)), False
-        if self.row or row == tuple(known):
+        if self.row:
+            if names is not None and known and row != known and data_in(row, below()) is not None:
+                raise refusal(where, f"names of columns, such as {short(list(known))} of the files before", short(list(row)), EACH)
             return names or row, True
-        if names is not None and _same(row, names):
-            return names, True
-        why = data_in(row, below())
         if names is not None:
-            if why is None:
-                fix = "Pass header=True if they are names, which column_names replace, or header=False if they are data."
-                raise refusal(where, "data, or the column_names themselves", short(list(row)), fix)
-            return names, False
-        if why is not None:
-            raise refusal(where, "the names of the columns", why, _remedy(row, bool(known)), HeaderError)
+            return names, self._repeated(where, row, names, below)
+        if row != known and (why := data_in(row, below())) is not None:
+            raise refusal(where, "the names of the columns", why, EACH if known else _remedy(row), HeaderError)
         return row, True
+
+    @staticmethod
+    def _repeated(where: str, row: tuple[str, ...], names: tuple[str, ...], below: Callable[[], list[list[str]]]) -> bool:
+        """Whether a first record repeats the names that were given, and is no data."""
+        if not _same(row, names) and data_in(row, below()) is None:
+            fix = "Pass header=True if they are names, which column_names replace, or header=False if they are data."
+            raise refusal(where, "data, or the column_names themselves", short(list(row)), fix)
+        return _same(row, names)
 
 
 LOOK = Header()
@@ -183,12 +188,10 @@ def _same(row: Sequence[str], names: Sequence[str]) -> bool:
     return [cell.strip() for cell in row] == [name.strip() for name in names]
 
 
-def _remedy(row: Sequence[str], others: bool) -> str:
+def _remedy(row: Sequence[str]) -> str:
     other = next((each for each in OTHER_DELIMITERS if len(row) == 1 and each in row[0]), None)
     if other is not None:
         return f"Is it delimiter={other!r}? Else pass header=False if that line is data, header=True if it is not."
-    if others:
-        return "Pass column_names=[...]: then each file may have a header or not."
     return "Pass header=False if that line is data (and column_names=[...] to name the columns), header=True if it is not."
 
 

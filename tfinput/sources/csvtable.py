@@ -41,7 +41,7 @@ class CsvTable:
         labels: Sequence[str] = (),
     ) -> None:
         self.name, self.paths, self.labels = name, [file.path for file in files], labels
-        self.columns = files[0].names
+        self.first = files[0]
         self._kept: dict[int, Any] = {}
         self.pieces = self._found(files, names, types, keep)
         self.counts = [piece.rows for piece in self.pieces]

@@ -73,7 +73,7 @@ def streamed(rows: Rows) -> Source:
         return np.concatenate([column(pieces, each, name) for each in range(len(pieces.counts))]) if isinstance(name, str) else None
 
     def fingerprint() -> str:
-        digest = hashlib.blake2b(repr((rows.element, rows.pieces.fields)).encode(), digest_size=16)
+        digest = hashlib.blake2b(repr((rows.element, rows.pieces.fields, rows.pieces.counts)).encode(), digest_size=16)
         for path in rows.pieces.paths:
             digest.update(file_identity(path))
         return digest.hexdigest()
