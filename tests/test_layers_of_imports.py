@@ -65,7 +65,7 @@ ROWS = [
     ["sources.csvscan"],
     ["sources.hdf5", "sources.mapped"],
     ["sources.memory", "sources.folders", "sources.formats", "sources.branches", "sources.wav", "sources.elements", "sources.examples"],
-    ["sources.values"],
+    ["sources.values", "sources.frames"],
     ["sources.__init__"],
     ["timesplits"],
     ["source", "splits"],
@@ -79,7 +79,15 @@ ROWS = [
 HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
 NO_TENSORFLOW = ["__init__", "errors", "garbage", "interrupts", "labels", "options", "seeds", "shown", "source", "steps"]
 # Worker processes load these.
-NO_TENSORFLOW += ["sources.elements", "sources.values", "workers.__init__", "workers.child", "workers.fetching", "workers.job"]
+NO_TENSORFLOW += [
+    "sources.elements",
+    "sources.frames",
+    "sources.values",
+    "workers.__init__",
+    "workers.child",
+    "workers.fetching",
+    "workers.job",
+]
 NO_TENSORFLOW += ["workers.pool", "workers.process", "workers.running", "workers.slots"]
 
 

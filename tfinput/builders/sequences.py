@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import sys
@@ -82,11 +83,13 @@ def from_sequence(
         _refuse_for_batches({**given, "output_signature": output_signature, "ragged": ragged or None}, known, type(items).__name__)
     make = functools.partial(_source, signature, ragged, workers, item_timeout)
     made = make(items)
-    others = [None if known[name] is None else make(known[name], name) for name in ("validation_data", "test_data")]
+    others = [None if known[name] is None else make(known[name], name, made.columns) for name in ("validation_data", "test_data")]
     return assembly.build(made, known, *others)
 
 
-def _source(signature: Form | None, ragged: bool, workers: int, item_timeout: float | None, items: Any, name: str = "") -> Source:
+def _source(
+    signature: Form | None, ragged: bool, workers: int, item_timeout: float | None, items: Any, name: str = "", columns: Any = None
+) -> Source:
     called = name or type(items).__name__
     # A file that is opened with the first element must not go to the workers.
     seen = copied(items, called) if workers else items
@@ -94,18 +97,20 @@ def _source(signature: Form | None, ragged: bool, workers: int, item_timeout: fl
     rows = None
     if _is_batched(items):
         form, last = Form.of_batches(seen[0], seen[size - 1], f"{called}, item 0")
+        form = form.like(columns or {})
         rows = np.full(size, _rows(seen[0], called))
         rows[-1] = last
     else:
         first, where = seen[0], f"{called}, item 0"
-        form = signature or signatures.found(first, where, False, ragged)
+        form = signature or signatures.found(first, where, False, ragged).like(columns or {})
         form.write(form.columns(1), 0, first, lambda: where)
     signatures.three(f"{called}, item 0", form.structure)
 
     def fingerprint() -> str:
         return hashlib.blake2b(f"{size} {form} {digests.of(items)}".encode(), digest_size=16).hexdigest()
 
-    return sequences.source(Job(items, form, called, rows is not None), size, workers, item_timeout, fingerprint, rows, ragged)
+    made = sequences.source(Job(items, form, called, rows is not None), size, workers, item_timeout, fingerprint, rows, ragged)
+    return dataclasses.replace(made, columns=form.names)
 
 
 def _is_batched(items: Any) -> bool:
@@ -129,6 +134,11 @@ def _refuse_for_batches(given: Any, known: dict[str, Any], name: str) -> None:
 
 
 def _size(items: Any, called: str) -> int:
+    if hasattr(items, "iloc"):
+        fix = "Use from_arrays, which pairs rows by their index; a column of objects becomes a list with .tolist()."
+        raise refusal(
+            called, "a sequence of examples", f"a pandas {type(items).__name__}, whose [0] is a label, not a place", fix, TypeError
+        )
     if not hasattr(items, "__getitem__") or not hasattr(items, "__len__") or isinstance(items, (str, bytes, dict)):
         fix = "from_generator takes functions that return iterators, from_arrays takes arrays, and dicts of them."
         raise refusal(called, "a sequence with __len__ and __getitem__", f"{short(items)} ({type(items).__name__})", fix, TypeError)

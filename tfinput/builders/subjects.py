@@ -15,7 +15,7 @@ from tfinput import screening
 from tfinput.errors import FileError, MissingFileError, nearest, refusal, short
 from tfinput.labels import classes, vector_like
 from tfinput.source import Source
-from tfinput.sources import folders
+from tfinput.sources import folders, frames
 from tfinput.sources.folders import shown
 from tfinput.sources.leaves import leaf
 from tfinput.sources.targets import Targets
@@ -95,7 +95,8 @@ def found(subject: Any, asked: Asked, name: str) -> Found:
     if _is_path(subject):
         made = _folder(subject, asked, name)
     elif isinstance(subject, tuple) and len(subject) == 2 and not _is_path(subject[0]):
-        made = pairs(paths_of(name, subject[0]), subject[1], asked, name)
+        files, labels = frames.paired((f"{name} paths", f"{name} labels"), subject)
+        made = pairs(paths_of(name, files), labels, asked, name)
     else:
         made = Found(paths_of(name, subject))
     return settled(made, asked, name)
