@@ -452,7 +452,8 @@ def test_files_that_are_no_text_are_named_and_left_out(tmp_path: Path) -> None:
 def test_lines_that_are_no_text_are_named(tmp_path: Path, name: str) -> None:
     content, reason = BAD_UTF8[name]
     path = lines_of(tmp_path / "lines.txt", b"ok\n" + content + b"\r\nmore")
-    refused(path, f"tfinput: {path}, line 2: expected text in utf-8, got {moved(reason, 3)}. Correct it, or pass on_bad='skip'.")
+    fix = "Correct it, pass the encoding= that the file has, encoding=None to take bytes as they are, or on_bad='skip'."
+    refused(path, f"tfinput: {path}, line 2: expected text in utf-8, got {moved(reason, 3)}. {fix}")
     assert text.lines(os.fsencode(path), None) == ([b"ok", content, b"more"], {})
 
 

@@ -17,7 +17,7 @@ from tfinput.source import Source
 from tfinput.sources import csvfiles, csvtable, parquet, roles, tablestreams, tabular
 from tfinput.sources.columns import Field, known_fill
 from tfinput.sources.encoded import encoded
-from tfinput.sources.folders import Walk, shown, suffix
+from tfinput.sources.folders import Walk, links, shown, suffix
 
 # What is read into memory takes at most this share of what is free.
 SHARE = 0.25
@@ -286,8 +286,9 @@ def _folder(path: str, suffixes: Sequence[str], asked: Asked) -> list[str]:
             fix = "Read it with pyarrow.dataset and write it with that column."
             raise refusal(shown(each), "files that hold all columns", f"a folder {shown(parted)!r}, whose name is one", fix, FileError)
     if walk.left_out["broken links"] and asked.verbose:
-        print(f"Left out in {shown(root)}: {walk.left_out['broken links']} broken links.")
+        print(f"Left out in {shown(root)}: {walk.left_out['broken links']} broken links.\nBroken links: {links(root, walk.broken)}.")
     kept = sorted(os.fsdecode(each) for each, names in inside.items() if not any(name.startswith(b"_") for name in names))
     if not kept:
-        raise refusal(path, f"a folder with files of {', '.join(suffixes)}", "none", "Check the path.", FileError)
+        there = f", but broken links: {links(root, walk.broken)}" if walk.broken else ""
+        raise refusal(path, f"a folder with files of {', '.join(suffixes)}", f"none{there}", "Check the path.", FileError)
     return kept

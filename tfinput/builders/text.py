@@ -14,10 +14,10 @@ import numpy as np
 
 from tfinput import assembly, feed, options
 from tfinput.builders import subjects
-from tfinput.errors import FileError, refusal, short
+from tfinput.errors import FileError, MissingFileError, refusal, short
 from tfinput.labels import vector_like
 from tfinput.source import Source
-from tfinput.sources import text
+from tfinput.sources import folders, text
 from tfinput.sources.folders import shown, suffix
 from tfinput.steps import whole
 
@@ -150,6 +150,11 @@ def _source(subject: Any, asked: subjects.Asked, look: Look, name: str) -> Sourc
         if not (paired or asked.given is None or isinstance(asked.given, str) or name == "text"):
             raise refusal(name, "(path, labels), since labels are those of the training lines", "a path", "Pass (path, labels).")
         return _lines(os.fsencode(os.path.expanduser(path)), labels, asked, look, name)
+    if paired and isinstance(path, PATH):
+        missing = os.fsencode(os.path.expanduser(path))
+        got = "a folder" if os.path.isdir(missing) else folders.absent(missing, "nothing there")
+        kind = FileError if os.path.isdir(missing) else MissingFileError
+        raise refusal(f"{name} {shown(missing)}", "a file of lines, as labels are given with it", got, folders.remedy(missing), kind)
     if look.delimiter is not None:
         got = "a folder" if isinstance(path, PATH) and os.path.isdir(path) else short(subject)
         raise refusal(f"{name} with a delimiter", "the path to a file of lines", got, "Pass a path, or delimiter=None.")
@@ -169,7 +174,10 @@ def _lines(path: bytes, labels: Any, asked: subjects.Asked, look: Look, name: st
         raise refusal(f"{name} {shown(path)}", "at least one line", "an empty file", "Check the path.", FileError)
     if broken and look.on_bad == "raise":
         number, (expected, reason) = next(iter(broken.items()))
-        raise refusal(f"{shown(path)}, line {number + 1}", expected, reason, "Correct it, or pass on_bad='skip'.", FileError)
+        fix = "Correct it, or pass on_bad='skip'."
+        if expected.startswith("text in "):
+            fix = "Correct it, pass the encoding= that the file has, encoding=None to take bytes as they are, or on_bad='skip'."
+        raise refusal(f"{shown(path)}, line {number + 1}", expected, reason, fix, FileError)
     places = subjects.Found([path + f", line {number + 1}".encode() for number in range(len(rows))] if broken else rows)
     skipped = subjects.sound(places, {number: reason for number, (_, reason) in broken.items()}, asked, name)[1]
     numbers = np.setdiff1d(np.arange(len(rows)), list(broken))
