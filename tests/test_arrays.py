@@ -242,7 +242,7 @@ COLUMNS = {
     "a table of one name": (pa.table([BIG, BIG[::-1]], names=["a", "a"]), np.stack([BIG, BIG[::-1]], 1)),
     "mixed frame": (pd.DataFrame({"a": np.array([1, 2], "i1"), "b": [True, False]}), np.array([[1, 1], [2, 0]], "i1")),
     "ints beside floats": (pd.DataFrame({"a": [2**53, -3], "b": [0.5, np.nan]}), np.array([[2**53, 0.5], [-3, np.nan]])),
-    "shuffled index": (pd.DataFrame({"a": [1, 2, 3]}, index=[2, 0, 1]), np.array([[1], [2], [3]])),
+    "shuffled index": (pd.DataFrame({"a": [1, 2, 3]}, index=[2, 0, 1]), np.array([[2], [3], [1]])),
 }
 
 

@@ -440,7 +440,8 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "one fill that does not fit": (
         "a\n1\nNA\n",
         {"fill": float("nan")},
-        "x.csv line 3, column 'a': expected a value (int64), got nothing. Pass fill={'a': value} or drop those rows.",
+        "x.csv line 3, column 'a': expected a value (int64), got nothing. "
+        "fill=nan is not a value that int64 holds: pass a dict, fill={'a': value, ...}, or drop those rows.",
     ),
     "past int64 and float64": (
         "a,b\n1,2\n9223372036854775809,3\n",

@@ -74,7 +74,7 @@ ROWS = [
     ["sources.csvheader"],
     ["sources.hdf5", "sources.mapped"],
     ["sources.memory", "sources.folders", "sources.formats", "sources.branches", "sources.wav", "sources.elements", "sources.examples"],
-    ["sources.values"],
+    ["sources.values", "sources.frames"],
     ["sources.__init__"],
     ["timesplits"],
     ["source", "splits"],
@@ -88,7 +88,8 @@ ROWS = [
 HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
 NO_TENSORFLOW = ["__init__", "epoch_counter", "errors", "garbage", "interrupts", "labels", "options", "seeds", "shown", "source", "steps"]
 # Worker processes load these.
-NO_TENSORFLOW += ["sources.elements", "sources.values", "workers.__init__", "workers.child", "workers.fetching", "workers.job"]
+NO_TENSORFLOW += ["sources.elements", "sources.frames", "sources.values"]
+NO_TENSORFLOW += ["workers.__init__", "workers.child", "workers.fetching", "workers.job"]
 NO_TENSORFLOW += ["workers.looking", "workers.pool", "workers.process", "workers.running", "workers.sameness", "workers.slots"]
 
 

@@ -13,6 +13,7 @@ from tfinput.feed import Feed, Part
 from tfinput.order import Members
 from tfinput.quotas import even
 from tfinput.source import Source
+from tfinput.sources import frames
 from tfinput.steps import ALONE, Shares, layout
 
 
@@ -26,6 +27,7 @@ def build(
     verbose: bool = False,
 ) -> Feed:
     """Split (unless `split` says how), cache and settle; `given` are the known options with their defaults filled in."""
+    given = {**given, **{name: _along(source, name, given[name]) for name in ("stratify", "groups", "validation_split", "test_split")}}
     settings = options.settle(given, _shares(source))
     how = (given["stratify"], given["groups"], source.labels, source.identities, source.numbering)
     drawn = split or splits.split(source.size, settings.seed, given["validation_split"], given["test_split"], *how)
@@ -49,6 +51,7 @@ def build(
             parts[name] = Part(kept, members)
 
     def drawer(stratify: Any, groups: Any) -> splits.Drawer:
+        stratify, groups = _along(source, "stratify", stratify), _along(source, "groups", groups)
         if stratify is None and groups is None:
             stratify, groups = given["stratify"], given["groups"]
         fresh = splits.Drawer(source.size, settings.seed, stratify, groups, source.labels, source.identities, source.numbering)
@@ -64,6 +67,13 @@ def build(
             raise error.with_traceback(None) from error.__cause__  # Without some forty frames of TensorFlow's tracing.
         raise
     return feed
+
+
+def _along(source: Source, name: str, value: Any) -> Any:
+    """What is given for each example, in the order of the examples where both have names; indices of examples belong to no one row."""
+    if source.names is None or (name.endswith("_split") and getattr(getattr(value, "dtype", None), "kind", "") != "b"):
+        return value
+    return frames.along(name, value, *source.names)
 
 
 def _shares(source: Source) -> Shares:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
+
+# Of a path, what is shown at least before the file's name; and how long a name may be where files are kept.
+PATH_START = 8
+LONGEST_NAME = 255
 
 
 class FileError(OSError, ValueError):
@@ -68,10 +73,41 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def short(value: object, limit: int = 60) -> str:
-    """A repr that fits in an error line.
+    """A repr that fits in an error line; a path is cut in its middle, since the file's name is what one looks for.
 
     >>> short("a" * 100, limit=10)
     "'aaaaaa..."
+    >>> short("/a/folder/with/a/long/name/x.csv", limit=20)
+    "'/a/folder.../x.csv'"
     """
     text = " ".join(repr(value).split())
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    if len(text) <= limit:
+        return text
+    if isinstance(value, (list, tuple)) and value and _is_path(value[0]):
+        return f"[{short(value[0], limit)}, {len(value)} in all]"
+    if isinstance(value, (list, tuple, dict)) and (path := _first_path(value)) is not None:
+        return f"a {type(value).__name__} of {short(path, limit)} and more"
+    if _is_path(value):
+        text = repr(os.fspath(value))  # type: ignore[call-overload]
+        place = max(text.rfind("/"), text.rfind("\\") if os.sep == "\\" else -1)
+        return text[: max(limit - 3 - len(text) + place, PATH_START)] + "..." + text[place:]
+    return text[: limit - 3] + "..."
+
+
+def _first_path(value: object) -> object:
+    """The first path in a nest whose parts begin with one; None where there is none."""
+    while isinstance(value, (list, tuple, dict)) and value:
+        value = next(iter(value.values() if isinstance(value, dict) else value))
+    return value if _is_path(value) else None
+
+
+def _is_path(value: object) -> bool:
+    """Whether a value can only be a path, or is text that reads like one."""
+    if isinstance(value, os.PathLike):
+        return True
+    if not isinstance(value, (str, bytes)):
+        return False
+    text = os.fsdecode(value)
+    folder, name = os.path.split(text)
+    rooted = re.match(r"[/~.]|\w+:[/\\]", text) is not None
+    return bool(folder) and len(name) <= LONGEST_NAME and text.isprintable() and (rooted or " " not in text)

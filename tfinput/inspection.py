@@ -27,7 +27,7 @@ def report(given: str) -> tuple[list[str], bool]:
     """The lines to print, and whether everything is sound."""
     path = os.fsencode(os.path.expanduser(given))
     if not os.path.exists(path):
-        raise refusal(shown(path), "a folder or a file", "nothing there", "Check the path.", MissingFileError)
+        raise refusal(shown(path), "a folder or a file", folders.absent(path, "nothing there"), folders.remedy(path), MissingFileError)
     feed, lines = _folder(path) if os.path.isdir(path) else _file(path)
     broken = feed.skipped
     lines += [f"broken: {len(broken)}"] if broken else ["broken: none"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypedDict, TypeVar, get_type_hints
@@ -65,7 +66,10 @@ DOCUMENTED: dict[str, tuple[Any, str]] = {
     ),
     "batch_preprocess": (None, "The same as `preprocess` for a batch, or a Keras layer or model applied to `x`."),
     "batch_augment": (None, "The same as `augment` for a batch, or a Keras layer or model applied to `x`."),
-    "cache": (None, "Keep what `preprocess` gives: 'memory', or a folder. A source that is read as a stream then has the order of arrays."),
+    "cache": (
+        None,
+        "Keep what `preprocess` gives: 'memory', or a folder of this machine. A source read as a stream then has the order of arrays.",
+    ),
     "drop_remainder": (
         None,
         "True drops an epoch's short last training batch, so that shapes are static. None drops only where that is needed.",
@@ -202,5 +206,9 @@ def _parallel(name: str, value: Any) -> int:
 
 def _cache(value: Any) -> str | None:
     if value is None or isinstance(value, (str, os.PathLike)):
-        return None if value is None else os.fspath(value)
+        folder = None if value is None else os.path.expanduser(os.fspath(value))
+        if folder is not None and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]", folder):
+            fix = "Pass a folder of this machine, such as '/tmp/cache': a cache is mapped into memory, which no address can be."
+            raise refusal("cache", "'memory' or a local folder", f"the address {short(folder)}", fix)
+        return folder
     raise refusal("cache", "'memory', a folder or None", short(value), "Pass cache='memory'.", TypeError)

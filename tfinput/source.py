@@ -106,6 +106,8 @@ class Source:
             pass is an error; None where that cannot be.
         told: says what the repr is to add: how the examples are made.
         class_names: names of the classes, in the order of their labels.
+        names: what names the rows, and their names, where they came as tables or columns of them: an index of pandas.
+        columns: the names of the columns of parts that came as tables, by the parts' paths.
         traced: functions over this source that were traced, for all datasets that need them.
 
     """
@@ -132,6 +134,8 @@ class Source:
     told: Callable[[], str] = field(default=lambda: "")
     class_names: tuple[str, ...] | None = None
     skipped: tuple[tuple[bytes, str], ...] = ()
+    names: tuple[str, Any] | None = None
+    columns: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     traced: dict[Any, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def place(self, index: int) -> str:

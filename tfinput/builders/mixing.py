@@ -140,8 +140,20 @@ def _spec(feeds: list[Feed]) -> Any:
         if not same:
             name = each.parts["train"].source.name
             raise refusal(f"feed {number} ({name})", f"examples as those of feed 0: {first}", f"{other}", fix)
+        _refuse_columns(number, feeds[0], each)
         first = tf.nest.map_structure(lambda a, b: a.most_specific_common_supertype([b]), first, other)
     return first
+
+
+def _refuse_columns(number: int, first: Feed, other: Feed) -> None:
+    """Refuse tables whose columns have other names, or another order, than those of the first feed."""
+    if first.settings.preprocess is not None or other.settings.preprocess is not None:  # What it returns has no names.
+        return
+    theirs = other.parts["train"].source.columns
+    for path, names in first.parts["train"].source.columns.items():
+        if names != theirs.get(path, names):
+            fix = "Pass each builder a table with the same columns in the same order: table[names]."
+            raise refusal(f"feed {number}, {path}", f"the columns {short(list(names))} of feed 0", short(list(theirs[path])), fix)
 
 
 def _class_names(feeds: list[Feed]) -> tuple[str, ...] | None:

@@ -61,6 +61,7 @@ def from_tfrecords(
         on_bad: "raise" names a damaged record or file; "skip" reads everything once before training, leaves damaged records out and goes
             on at the next sound one: `feed.skipped` lists what was lost. A file compressed as a whole is not repaired. Indices, groups
             and classes to stratify by still count all records; what a damaged length hides, up to the next sound record, counts as one.
+            Files of 0 bytes are listed there too, with either: whoever had no records to write leaves them, and copies that failed.
         verbose: print how many records were found.
         {common options}
 
@@ -89,7 +90,8 @@ def from_tfrecords(
     def made(subject: Any, name: str) -> Source:
         opened = _opened(subjects.files_of(name, subject), on_bad == "skip")
         if opened.size == 0:
-            raise refusal(name, "at least one record", "none in any file", "Check the files.", FileError)
+            files = ", ".join(shown(path) for path in opened.paths[:3]) + (", …" if len(opened.paths) > 3 else "")
+            raise refusal(name, "at least one record", f"none in any file: {files}", "Check the files.", FileError)
         if verbose:
             print(f"Found {opened.size} records in {len(opened.paths)} files.")
             for path, reason in opened.lost:

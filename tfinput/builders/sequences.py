@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import sys
@@ -85,11 +86,13 @@ def from_sequence(
         _refuse_for_batches({**given, "output_signature": output_signature, "ragged": ragged or None}, known, type(items).__name__)
     make = functools.partial(_source, signature, ragged, workers, item_timeout)
     made = make(items)
-    others = [None if known[name] is None else make(known[name], name) for name in ("validation_data", "test_data")]
+    others = [None if known[name] is None else make(known[name], name, made.columns) for name in ("validation_data", "test_data")]
     return assembly.build(made, known, *others)
 
 
-def _source(signature: Form | None, ragged: bool, workers: int, item_timeout: float | None, items: Any, name: str = "") -> Source:
+def _source(
+    signature: Form | None, ragged: bool, workers: int, item_timeout: float | None, items: Any, name: str = "", columns: Any = None
+) -> Source:
     called, batched = name or type(items).__name__, _is_batched(items)
     _refuse_others(items, called)
     look = looking.elsewhere(items, called, batched, item_timeout) if workers else looking.here(items, called, batched)
@@ -98,19 +101,21 @@ def _source(signature: Form | None, ragged: bool, workers: int, item_timeout: fl
     size, where, rows = look.size, f"{called}, item 0", None
     if batched:
         form, last = Form.of_batches(look.first, look.last, where)
-        columns = form.batch(look.first, lambda: where)
-        rows = np.full(size, len(columns[0]))
+        form = form.like(columns or {})
+        first = form.batch(look.first, lambda: where)
+        rows = np.full(size, len(first[0]))
         rows[-1] = last
     else:
-        form = signature or signatures.found(look.first, where, False, ragged)
-        columns = form.columns(1)
-        form.write(columns, 0, look.first, lambda: where)
+        form = signature or signatures.found(look.first, where, False, ragged).like(columns or {})
+        first = form.columns(1)
+        form.write(first, 0, look.first, lambda: where)
     signatures.three(f"{called}, item 0", form.structure)
 
     def fingerprint() -> str:
         return hashlib.blake2b(f"{size} {form} {digests.of(items)}".encode(), digest_size=16).hexdigest()
 
-    return sequences.source(Job(items, form, called, rows is not None), size, workers, item_timeout, fingerprint, columns, rows, ragged)
+    made = sequences.source(Job(items, form, called, rows is not None), size, workers, item_timeout, fingerprint, first, rows, ragged)
+    return dataclasses.replace(made, columns=form.names)
 
 
 def _is_batched(items: Any) -> bool:
@@ -130,6 +135,11 @@ def _refuse_for_batches(given: Any, known: dict[str, Any], name: str) -> None:
 
 
 def _refuse_others(items: Any, called: str) -> None:
+    if hasattr(items, "iloc"):
+        fix = "Use from_arrays, which pairs rows by their index; a column of objects becomes a list with .tolist()."
+        raise refusal(
+            called, "a sequence of examples", f"a pandas {type(items).__name__}, whose [0] is a label, not a place", fix, TypeError
+        )
     if not hasattr(items, "__getitem__") or not hasattr(items, "__len__") or isinstance(items, (str, bytes, dict)):
         fix = "from_generator takes functions that return iterators, from_arrays takes arrays, and dicts of them."
         raise refusal(called, "a sequence with __len__ and __getitem__", f"{short(items)} ({type(items).__name__})", fix, TypeError)

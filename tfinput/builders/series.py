@@ -50,7 +50,8 @@ def from_timeseries(
             (arrays, tensors, tables, or a path to a `.npy` file, which is read a batch at a time). A list or dict of such
             arrays is many series of the same columns; no window crosses from one to the next.
         targets: the same for targets: `targets[i]` belongs to the window that starts at row `i`. They may be shorter than the data,
-            as `data[n:]` is; windows that start beyond their end are left out.
+            as `data[n:]` is; windows that start beyond their end are left out. Rows of pandas tables must have the index of those of the
+            data, or be all equally far ahead of them.
         sequence_length: rows in a window.
         sequence_stride: rows from the start of a window to that of the next.
         sampling_rate: rows from one row of a window to its next.
@@ -68,7 +69,8 @@ def from_timeseries(
         `(data, targets)`, used from its first row to its last.
 
     Raises:
-        ValueError: for series shorter than a window, targets of other lengths, and splits that leave nothing to train on.
+        ValueError: for series shorter than a window, targets of other lengths, tables whose rows or columns are called differently, and
+            splits that leave nothing to train on.
         TypeError: for unknown options, and material that is no array.
 
     """
@@ -83,7 +85,7 @@ def from_timeseries(
     subjects.one_of("split_by", split_by, ("time", "series"))
     series = Series.of(data, targets, window)
     rows = series.horizon if gap is None else whole("gap", gap, 0)
-    others = [_other(known[name], targets is not None, window, name) for name in ("validation_data", "test_data")]
+    others = [_other(known[name], series, window, name) for name in ("validation_data", "test_data")]
     for name in ("stratify", "groups"):
         if known[name] is not None and known[name] is not False:
             fix = "Pass split_by='series' to keep whole series together, or drop it."
@@ -93,15 +95,15 @@ def from_timeseries(
     return dataclasses.replace(assembly.build(series.source(), known, *others, split=_by_time(series, rows, known)), drawer=_no_folds)
 
 
-def _other(data: Any, targets: bool, window: Window, name: str) -> Source | None:
+def _other(data: Any, trained: Series, window: Window, name: str) -> Source | None:
     if data is None:
         return None
     window = dataclasses.replace(window, start=0, end=None)
-    if not targets:
-        return Series.of(data, None, window, name).source()
+    if trained.targets is None:
+        return Series.of(data, None, window, name, trained).source()
     if not isinstance(data, tuple) or len(data) != 2:
         raise refusal(name, "(data, targets)", short(type(data).__name__), "Pass it in the builder's own form.", TypeError)
-    return Series.of(data[0], data[1], window, name).source()
+    return Series.of(data[0], data[1], window, name, trained).source()
 
 
 def _by_time(series: Series, gap: int, known: dict[str, Any]) -> Split:

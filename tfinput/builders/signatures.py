@@ -47,7 +47,8 @@ def found(first: Any, where: str, batched: bool, ragged: bool) -> Form:
         if batched and not leaf.shape:
             fix = "Give arrays with one row for each example, or leave batched=True out."
             raise refusal(f"{where}{path}", "a batch of examples", f"a single value ({leaf})", fix)
-        shape = leaf.shape[1:] if batched else leaf.shape
+        leaf = leaf.row(leaf.shape[1:]) if batched else leaf
+        shape = leaf.shape
         return dataclasses.replace(leaf, shape=(None, *shape[1:]) if ragged and shape else shape)
 
     made = Form(three(where, mapped(row, form.structure)))

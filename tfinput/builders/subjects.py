@@ -154,8 +154,8 @@ def _folder(subject: Any, asked: Asked, name: str, own: bool = False) -> Found:
         raise refusal(name, "(paths, labels), since labels are those of the training files", "a folder", "Pass (paths, labels).")
     chosen = _known_folders(root, asked, name) if inferred and asked.trained is not None else asked.class_names
     listing = folders.listed(root, asked.wanted, inferred, chosen, asked.follow_links, asked.kind)
-    if asked.verbose and listing.left_out:
-        print(f"Left out in {shown(root)}: " + ", ".join(f"{count} {what}" for what, count in listing.left_out.most_common()) + ".")
+    if asked.verbose and listing.said(root):
+        print(listing.said(root))
     if not inferred:
         return Found(listing.paths) if asked.given is None or asked.mode is None else _labelled(listing.paths, root, asked, name)
     if asked.trained is None or listing.labels is None:
@@ -304,7 +304,8 @@ def paths_of(name: str, given: Any) -> list[bytes]:
         raise refusal(name, "at least one path", "an empty list", "Check the list.")
     for place, path in enumerate(paths):
         if not os.path.isfile(path):
-            got = "a folder" if os.path.isdir(path) else "no regular file" if os.path.exists(path) else "no file there"
+            there = "a folder" if os.path.isdir(path) else "no regular file"
+            got = there if os.path.exists(path) else folders.absent(path, "no file there")
             kind = FileError if os.path.exists(path) else MissingFileError
             raise refusal(f"{name}, path {place}: {shown(path)}", "a file", got, folders.remedy(path), kind)
     return paths

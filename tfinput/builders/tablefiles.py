@@ -9,7 +9,7 @@ from typing import Any
 
 from tfinput.builders import subjects
 from tfinput.errors import FileError, refusal, short
-from tfinput.sources.folders import Walk, shown, suffix
+from tfinput.sources.folders import Walk, links, shown, suffix
 
 
 def difference(names: Sequence[str], first: Sequence[str]) -> tuple[str, str]:
@@ -45,8 +45,9 @@ def _folder(path: str, suffixes: Sequence[str], follow_links: bool, verbose: boo
             fix = "Read it with pyarrow.dataset and write it with that column."
             raise refusal(shown(each), "files that hold all columns", f"a folder {shown(parted)!r}, whose name is one", fix, FileError)
     if walk.left_out["broken links"] and verbose:
-        print(f"Left out in {shown(root)}: {walk.left_out['broken links']} broken links.")
+        print(f"Left out in {shown(root)}: {walk.left_out['broken links']} broken links.\nBroken links: {links(root, walk.broken)}.")
     kept = sorted(os.fsdecode(each) for each, names in inside.items() if not any(name.startswith(b"_") for name in names))
     if not kept:
-        raise refusal(path, f"a folder with files of {', '.join(suffixes)}", "none", "Check the path.", FileError)
+        there = f", but broken links: {links(root, walk.broken)}" if walk.broken else ""
+        raise refusal(path, f"a folder with files of {', '.join(suffixes)}", f"none{there}", "Check the path.", FileError)
     return kept

@@ -14,10 +14,10 @@ import numpy as np
 
 from tfinput import assembly, feed, options
 from tfinput.builders import names, subjects
-from tfinput.errors import FileError, refusal, short
+from tfinput.errors import FileError, MissingFileError, refusal, short
 from tfinput.labels import vector_like
 from tfinput.source import Source
-from tfinput.sources import text
+from tfinput.sources import folders, text
 from tfinput.sources.folders import shown, suffix
 from tfinput.steps import whole
 
@@ -153,6 +153,10 @@ def _source(subject: Any, asked: subjects.Asked, look: Look, name: str) -> Sourc
         if not (paired or asked.given is None or isinstance(asked.given, str) or name == "text"):
             raise refusal(name, "(path, labels), since labels are those of the training lines", "a path", "Pass (path, labels).")
         return _lines(os.fsencode(os.path.expanduser(path)), labels, asked, look, name)
+    if paired and isinstance(path, PATH) and not os.path.isdir(os.path.expanduser(path)):
+        missing = os.fsencode(os.path.expanduser(path))
+        expected, got = "a file of lines, or a folder, as labels are given with it", folders.absent(missing, "nothing there")
+        raise refusal(f"{name} {shown(missing)}", expected, got, folders.remedy(missing), MissingFileError)
     if look.delimiter is not None:
         got = "a folder" if isinstance(path, PATH) and os.path.isdir(path) else short(subject)
         raise refusal(f"{name} with a delimiter", "the path to a file of lines", got, "Pass a path, or delimiter=None.")

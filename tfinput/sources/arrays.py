@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from typing import Any
@@ -12,13 +13,19 @@ import tensorflow as tf
 from tfinput.callback import weakly
 from tfinput.errors import refusal
 from tfinput.source import Source
+from tfinput.sources import frames
 from tfinput.sources.leaves import Leaf, leaves
 
+# The names of the columns of tables, by their paths.
+Columns = dict[str, tuple[Any, ...]]
 KEYS = ("x", "y", "sample_weight")
 
 
-def source(x: Any, y: Any = None, sample_weight: Any = None, name: str = "arrays") -> Source:
-    """The source over `x`, `(x, y)` or `(x, y, sample_weight)`, where each is an array or a nest of arrays."""
+def source(x: Any, y: Any = None, sample_weight: Any = None, name: str = "arrays", columns: Columns | None = None) -> Source:
+    """The source over `x`, `(x, y)` or `(x, y, sample_weight)`, where each is an array or a nest of arrays.
+
+    `columns` are those of the training examples, whose order other examples take.
+    """
     said = "" if name == "arrays" else f"{name} "
     parts = {"x": leaves(f"{said}x", x)}
     if y is None and isinstance(x, (str, os.PathLike)):
@@ -32,7 +39,8 @@ def source(x: Any, y: Any = None, sample_weight: Any = None, name: str = "arrays
     if "sample_weight" in parts and "y" not in parts:
         raise refusal(f"{said}sample_weight", "targets y beside it", "no y", "Pass y, or no sample_weight.")
     element = tuple(parts[key] for key in KEYS if key in parts)
-    return of_leaves(element[0] if len(element) == 1 and not isinstance(element[0], tuple) else element, name)
+    nest = element[0] if len(element) == 1 and not isinstance(element[0], tuple) else element
+    return _named(_with_columns(nest, columns or {}, said), name, said)
 
 
 def _named_parts(nest: Any) -> dict[str, Any]:
@@ -40,6 +48,37 @@ def _named_parts(nest: Any) -> dict[str, Any]:
     if isinstance(nest, dict) and "x" in nest and set(nest) <= set(KEYS):
         return {key: nest[key] for key in KEYS if key in nest}
     return {"x": nest}
+
+
+def _with_columns(element: Any, columns: Columns, said: str) -> Any:
+    """The leaves with their columns in the order of the training examples'."""
+
+    def put(leaf: Leaf) -> Leaf:
+        path = leaf.path.removeprefix(said)
+        if leaf.columns is None or path not in columns:
+            return leaf
+        return leaf.put(columns=frames.column_order(leaf.path, leaf.columns, f"the training {path}", columns[path]))
+
+    return tf.nest.map_structure(put, element)
+
+
+def _named(element: Any, name: str, said: str) -> Source:
+    """The source over leaves, those with names in the order of the first that has some."""
+    flat: list[Leaf] = tf.nest.flatten(element)
+    columns = {leaf.path.removeprefix(said): leaf.columns for leaf in flat if leaf.columns is not None}
+    first = next((leaf for leaf in flat if leaf.names is not None), None)
+    if first is None:
+        return dataclasses.replace(of_leaves(element, name), columns=columns)
+    moved: list[str] = []
+
+    def put(leaf: Leaf) -> Leaf:
+        order = None if leaf.names is None else frames.order(leaf.path, leaf.names, first.path, first.names)
+        moved.extend([leaf.path] if order is not None else [])
+        return leaf if order is None else leaf.put(order)
+
+    made = of_leaves(tf.nest.map_structure(put, element), name)
+    told = f"{', '.join(moved)} put in the order of {first.path}, by the index" if moved else ""
+    return dataclasses.replace(made, names=(first.path, first.names), columns=columns, told=lambda: told)
 
 
 def of_leaves(element: Any, name: str) -> Source:

@@ -19,7 +19,7 @@ Where = Callable[[int], str]
 class Field:
     """One column: its Arrow type, what its rows become, and what stands for a missing value.
 
-    `dtype` is the object dtype for text, whose values are bytes (UTF-8).
+    `dtype` is the object dtype for text, whose values are bytes (UTF-8). `remedy` is what to do about a missing value without a fill.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Field:
     dtype: np.dtype[Any]
     shape: tuple[int, ...] = ()
     fill: Any = None
+    remedy: str = ""
 
     @property
     def text(self) -> bool:
@@ -44,7 +45,7 @@ def field(path: str, name: str, kind: Any, fill: Any = None) -> Field:
     types, what = pa.types, f"{path}, column {name!r}"
     given = fill.get(name) if isinstance(fill, Mapping) else fill
     if types.is_null(kind):
-        kind = _kind_of_fill(what, given)
+        kind = _kind_of_fill(what, name, given, fill)
     inner, shape = kind, tuple[int, ...]()
     while types.is_fixed_size_list(inner):
         inner, shape = inner.value_type, (*shape, inner.list_size)
@@ -62,7 +63,17 @@ def field(path: str, name: str, kind: Any, fill: Any = None) -> Field:
     if fitting is None and isinstance(fill, Mapping) and given is not None:
         fix = "Pass a value of the column's own type."
         raise refusal(f"fill for {what}", "text" if dtype.kind == "O" else f"a value that {dtype} holds", short(given), fix)
-    return Field(name, kind, dtype, shape, fitting)
+    return Field(name, kind, dtype, shape, fitting, _remedy(name, dtype, fill))
+
+
+def _remedy(name: str, dtype: np.dtype[Any], fill: Any) -> str:
+    """What to do about a missing value, given what was passed for them: nothing, none for this column, or one that does not fit it."""
+    if fill is None:
+        return f"Pass fill={{{name!r}: value}} or drop those rows."
+    if isinstance(fill, Mapping):
+        return f"Add {name!r} to fill, which has {short(list(fill))}, or drop those rows."
+    wanted = "text" if dtype.kind == "O" else f"a value that {dtype} holds"
+    return f"fill={short(fill)} is not {wanted}: pass a dict, fill={{{name!r}: value, ...}}, or drop those rows."
 
 
 def known_fill(fill: Any, names: tuple[str, ...]) -> None:
@@ -94,11 +105,11 @@ def _instead(kind: Any, name: str) -> str:
     return f"Convert {name!r} before, {leave}"
 
 
-def _kind_of_fill(what: str, fill: Any) -> Any:
+def _kind_of_fill(what: str, name: str, fill: Any, every: Any) -> Any:
     import pyarrow as pa
 
     if fill is None:
-        fix = "Leave it out with columns=[...], or pass fill=."
+        fix = f"Leave it out with columns=[...], or {'pass fill=' if every is None else f'add {name!r} to fill'}."
         raise refusal(what, "values", "none in any row", fix)
     return pa.string() if isinstance(fill, (str, bytes)) else pa.from_numpy_dtype(np.asarray(fill).dtype)
 
@@ -131,12 +142,12 @@ def values(column: Any, made: Field, where: Where) -> Array:
         width = made.shape[0]
         if column.null_count:
             raise _missing(column, made, where, "Drop those rows.")
-        inner = Field(made.name, column.type.value_type, made.dtype, made.shape[1:], made.fill)
+        inner = Field(made.name, column.type.value_type, made.dtype, made.shape[1:], made.fill, made.remedy)
         return values(column.flatten(), inner, lambda row: where(row // width)).reshape(-1, *made.shape)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if column.null_count and made.fill is None:
-        raise _missing(column, made, where, f"Pass fill={{{made.name!r}: value}} or drop those rows.")
+        raise _missing(column, made, where, made.remedy)
     if made.text:
         column = column.cast(pa.large_binary())
     elif pa.types.is_null(column.type):

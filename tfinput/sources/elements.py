@@ -5,6 +5,7 @@ TensorFlow is not imported here: worker processes write elements too.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfinput.errors import refusal, short
+from tfinput.sources import frames
 from tfinput.sources.values import TEXT, Array, as_array, mapped, parts
 
 ALIGNMENT = 64
@@ -27,6 +29,7 @@ class Leaf:
         shape: None where the length varies.
         dtype: `TEXT` for text.
         asked: whether the user asked for this dtype, so that floats are rounded to it; else only what fits exactly is taken.
+        names: what the first element's columns, or the entries of its row of a table, are called, where it came with names.
 
     """
 
@@ -34,6 +37,7 @@ class Leaf:
     shape: tuple[int | None, ...]
     dtype: np.dtype[Any]
     asked: bool = False
+    names: tuple[Any, ...] | None = None
 
     @property
     def even(self) -> bool:
@@ -44,6 +48,10 @@ class Leaf:
     def plain(self) -> bool:
         """Whether rows of it lie side by side in memory."""
         return self.even and self.dtype != TEXT
+
+    def row(self, shape: tuple[int | None, ...]) -> Leaf:
+        """One row of it, of this shape, where it is a batch; a vector's names are those of its rows, not of columns."""
+        return dataclasses.replace(self, shape=shape, names=self.names if len(self.shape) > 1 else None)
 
     def column(self, rows: int) -> Array:
         """Room for rows of it."""
@@ -72,7 +80,7 @@ class Form:
 
         def leaf(path: str, value: Any) -> Leaf:
             array = as_array(f"{where}{path}", value)
-            return Leaf(path, array.shape, TEXT if array.dtype.kind == "O" else array.dtype)
+            return Leaf(path, array.shape, TEXT if array.dtype.kind == "O" else array.dtype, names=frames.labels(value))
 
         made = cls(mapped(leaf, element))
         if not made.leaves:
@@ -95,8 +103,21 @@ class Form:
             mine.path: tuple(a if a == b else None for a, b in zip(mine.shape[1:], yours.shape[1:], strict=True))
             for mine, yours in zip(made.leaves, other.leaves, strict=True)
         }
-        rowed = mapped(lambda _, leaf: Leaf(leaf.path, shapes[leaf.path], leaf.dtype), made.structure)
+        rowed = mapped(lambda _, leaf: leaf.row(shapes[leaf.path]), made.structure)
         return cls(rowed), int(other.leaves[0].shape[0] or 0)
+
+    @property
+    def names(self) -> dict[str, tuple[Any, ...]]:
+        """What columns are called, by the paths of the arrays that came with names."""
+        return {leaf.path: leaf.names for leaf in self.leaves if leaf.names is not None}
+
+    def like(self, names: dict[str, tuple[Any, ...]]) -> Form:
+        """The same with columns in the order of others, where both have names."""
+
+        def leaf(path: str, leaf: Leaf) -> Leaf:
+            return dataclasses.replace(leaf, names=names.get(path, leaf.names) if leaf.names is not None else None)
+
+        return Form(mapped(leaf, self.structure))
 
     @property
     def plain(self) -> bool:
@@ -154,9 +175,9 @@ class Form:
     def batch(self, element: Any, where: Callable[[], str]) -> list[Array]:
         """The arrays of an element that is a batch: with one row for each example, however many."""
         made: list[Array] = []
-        for leaf, value in zip(self.leaves, self._flat(element, where), strict=True):
+        for leaf, value in zip(self.leaves, self._paired(element, where), strict=True):
             place = f"{where()}{leaf.path}"
-            array = as_array(place, value)
+            array = as_array(place, _in_order(leaf, value, place))
             if array.ndim == 0 or len(array) != len(made[0] if made else array):
                 got = "a single value" if array.ndim == 0 else f"{len(array)}"
                 rows = f"a batch of {len(made[0])} rows, as {self.leaves[0].path or 'the first'} has" if made else "a batch"
@@ -167,13 +188,12 @@ class Form:
 
     def write_rows(self, columns: Sequence[Array], start: int, batch: Any, count: int, where: Callable[[], str]) -> None:
         """Put a batch of elements, arrays with one row for each, into rows of the columns."""
-        for leaf, column, value in zip(self.leaves, columns, self._flat(batch, where), strict=True):
-            array = as_array(f"{where()}{leaf.path}", value)
+        for leaf, column, value in zip(self.leaves, columns, self._paired(batch, where), strict=True):
+            place = f"{where()}{leaf.path}"
+            array = as_array(place, _in_order(leaf, value, place))
             if array.ndim == 0 or len(array) != count:
                 got = "a single value" if array.ndim == 0 else f"{len(array)}"
-                raise refusal(
-                    f"{where()}{leaf.path}", f"a batch of {count} rows, as its other arrays have", got, "Give all arrays one length."
-                )
+                raise refusal(place, f"a batch of {count} rows, as its other arrays have", got, "Give all arrays one length.")
             if leaf.plain and array.dtype == leaf.dtype and array.shape[1:] == leaf.shape:
                 column[start : start + count] = array
                 continue
@@ -192,10 +212,17 @@ class Form:
             raise refusal(where(), f"an element like the first, {self}", short(seen, 200), "Give every element the same structure.")
         return [value for _, value in found]
 
+    def _paired(self, batch: Any, where: Callable[[], str]) -> list[Any]:
+        """The arrays of a batch, those with named rows in the order of the first of them."""
+        flat = self._flat(batch, where)
+        if not any(hasattr(value, "iloc") for value in flat):
+            return flat
+        return frames.paired([f"{where()}{path}" for path in self._paths], flat)
+
     def _fitted(self, leaf: Leaf, value: Any, where: Callable[[], str]) -> Any:
         """A value as its column takes it; refused where that would change it."""
         place = f"{where()}{leaf.path}"
-        array = as_array(place, value)
+        array = as_array(place, _in_order(leaf, value, place))
         if not _fits(leaf, array):
             shape = Leaf("", array.shape, array.dtype)
             fix = "Give every element one shape, or say in output_signature which lengths vary (None)."
@@ -204,6 +231,15 @@ class Form:
         if leaf.even:
             return array if array.dtype.kind != "O" or array.ndim else array[()]
         return array.copy()  # Many sources fill one array again and again.
+
+
+def _in_order(leaf: Leaf, value: Any, place: str) -> Any:
+    """A value with its columns in the order of the first element's, where both have names."""
+    if leaf.names is None or type(value) is np.ndarray:
+        return value
+    found = frames.labels(value)
+    order = None if found is None else frames.column_order(place, found, f"the first{leaf.path}", leaf.names)
+    return value if order is None else frames.with_columns(value, order)
 
 
 def _taken(leaf: Leaf) -> frozenset[type]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from tfinput.errors import FileError, MissingFileError, refusal, short
+from tfinput.sources.folders import absent, remedy
 from tfinput.sources.hdf5 import open_hdf5
 from tfinput.sources.mapped import MappedRows
 from tfinput.sources.memory import Array, aligned
@@ -38,8 +39,8 @@ def open_file(path: str | os.PathLike[str]) -> Any:
         raise refusal(
             f"path {short(name)}",
             "a file",
-            "nothing there" if not os.path.exists(name) else "a folder",
-            f"Check the path; the working folder is {os.getcwd()}.",
+            absent(os.fsencode(name), "nothing there") if not os.path.exists(name) else "a folder",
+            remedy(os.fsencode(name), f"Check the path; the working folder is {os.getcwd()}."),
             MissingFileError,
         )
     if suffix == ".npy":

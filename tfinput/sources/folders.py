@@ -9,8 +9,8 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,16 +21,25 @@ from tfinput.errors import FileError, MissingFileError, nearest, refusal, short
 # Whether a file is of the kind that is wanted: by its name, and by its first bytes where the name does not tell.
 Wanted = Callable[[bytes, Callable[[], bytes]], bool]
 HEAD = 32
+# So many links to nothing are named.
+LINKS = 3
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files that were found, and of how many names was left out what."""
+    """The files that were found, of how many names was left out what, and the links that lead to nothing."""
 
     paths: list[bytes]
     labels: np.ndarray[Any, Any] | None = None
     class_names: tuple[str, ...] | None = None
     left_out: Counter[str] = field(default_factory=Counter)
+    broken: tuple[bytes, ...] = ()
+
+    def said(self, root: bytes) -> str:
+        """What was left out of a folder, links to nothing by their names; nothing if all was taken."""
+        counted = ", ".join(f"{count} {what}" for what, count in self.left_out.most_common())
+        named = f"\nBroken links in {shown(root)}: {links(root, self.broken)}." if self.broken else ""
+        return f"Left out in {shown(root)}: {counted}.{named}" if counted else ""
 
 
 def shown(path: bytes) -> str:
@@ -43,9 +52,26 @@ def shown(path: bytes) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def remedy(path: bytes) -> str:
+def remedy(path: bytes, check: str = "Check the path.") -> str:
     """What to do about a path where nothing is."""
-    return "Only local files are read: download it, for example with keras.utils.get_file." if b"://" in path else "Check the path."
+    if os.path.islink(path):
+        return "Restore what it leads to, or remove the link."
+    return "Only local files are read: download it, for example with keras.utils.get_file." if b"://" in path else check
+
+
+def absent(path: bytes, otherwise: str) -> str:
+    """What is found at a path where no file is: a link to nothing, or what else it is called."""
+    return f"a link to {shown(os.readlink(path))}, where nothing is" if os.path.islink(path) else otherwise
+
+
+def links(root: bytes, broken: Sequence[bytes]) -> str:
+    """The links in a folder that lead to nothing, for messages.
+
+    >>> links(b"a", [b"a/b/%d.png" % place for place in range(5)])
+    'b/0.png, b/1.png, b/2.png and 2 more'
+    """
+    named = ", ".join(shown(os.path.relpath(path, root)) for path in broken[:LINKS])
+    return named + (f" and {len(broken) - LINKS} more" if len(broken) > LINKS else "")
 
 
 def head_of(path: bytes) -> bytes:
@@ -69,6 +95,7 @@ class Walk:
     def __init__(self, root: bytes, wanted: Wanted, follow_links: bool) -> None:
         self.root, self.wanted, self.follow_links = os.path.realpath(root), wanted, follow_links
         self.left_out: Counter[str] = Counter()
+        self.broken: list[bytes] = []
         self._bar: Any = tqdm(unit=" files", desc="tfinput: listing", delay=2, leave=False)
 
     def files(self, folder: bytes, above: tuple[bytes, ...] = ()) -> list[bytes]:
@@ -134,6 +161,7 @@ class Walk:
                 )
         if not _is(entry.is_file):
             self.left_out["broken links" if entry.is_symlink() else "no regular files"] += 1
+            self.broken += [entry.path] if entry.is_symlink() else []
             return False
         if self.wanted(entry.name, lambda: _head(entry.path)):
             return True
@@ -165,7 +193,7 @@ def folder_of(what: str, given: Any) -> bytes:
     try:
         os.stat(path)
     except FileNotFoundError:
-        got, kind = "nothing there", MissingFileError
+        got, kind = absent(path, "nothing there"), MissingFileError
         fix = "Pass the paths that match as a list: glob.glob(pattern)." if glob.has_magic(path) else fix
     except OSError as error:
         got = error.strerror or str(error)
@@ -188,12 +216,14 @@ def listed(root: bytes, wanted: Wanted, classes: bool, class_names: Any, follow_
     """
     walk = Walk(root, wanted, follow_links)
     try:
-        found = _classes(walk, root, class_names, kind) if classes else Listing(walk.files(root), None, None, walk.left_out)
+        found = _classes(walk, root, class_names, kind) if classes else Listing(walk.files(root), left_out=walk.left_out)
+        found = replace(found, broken=tuple(walk.broken))
     finally:
         walk.close()
     if not found.paths:
         there = ", ".join(f"{count} {what}" for what, count in walk.left_out.most_common(4)) or "none"
-        raise refusal(shown(root), f"at least one of the {kind}", f"none ({there} there)", "Check the path.", FileError)
+        named = f"; broken links: {links(root, walk.broken)}" if walk.broken else ""
+        raise refusal(shown(root), f"at least one of the {kind}", f"none ({there} there{named})", "Check the path.", FileError)
     return found
 
 

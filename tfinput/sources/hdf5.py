@@ -100,7 +100,7 @@ def open_hdf5(name: str) -> dict[str, Any]:
     found = {}
     for key, thing in members(file):
         if not isinstance(thing, h5py.Dataset):
-            fix = f"Pass its datasets: h5py.File({short(name)})['{key}/…']."
+            fix = f"Pass its datasets: h5py.File({name!r})['{key}/…']."
             raise refusal(f"{name}::{key}", "a dataset", "a group", fix)
         found[key] = hdf5_rows(thing)
     if not found:

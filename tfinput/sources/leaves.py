@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfinput.errors import FileError, refusal, short
-from tfinput.sources import files, hdf5, mapped
+from tfinput.sources import files, frames, hdf5, mapped
 from tfinput.sources.folders import shown
 from tfinput.sources.memory import Array, MemoryRows, TensorRows, snapshot
 
@@ -35,6 +37,8 @@ class Leaf:
         size: number of rows.
         spec: one row.
         rows: gives rows: by `tensor` (gathered in the graph), by `take` (called with indices), or both; `all()` gives all.
+        names: what its rows are called, where it came as a table or a column of one: an index of pandas.
+        columns: what its columns are called, where it came as a table.
 
     """
 
@@ -42,6 +46,19 @@ class Leaf:
     size: int
     spec: Any
     rows: Any
+    names: Any = field(default=None, repr=False, compare=False)
+    columns: tuple[Any, ...] | None = None
+
+    def put(self, rows: Array | None = None, columns: Sequence[int] | None = None) -> Leaf:
+        """The same with its rows, or its columns, in another order."""
+        whole = self.rows.all()
+        if rows is not None:
+            made = dataclasses.replace(self, rows=_like(self.rows, whole[rows]), names=self.names.take(rows))
+            return made if columns is None else made.put(None, columns)
+        if columns is None:
+            return self
+        names = tuple((self.columns or ())[place] for place in columns)
+        return dataclasses.replace(self, rows=_like(self.rows, whole[:, columns]), columns=names)
 
     def digest(self, into: Any) -> None:
         """Feed everything that makes this material what it is to a hash object."""
@@ -65,6 +82,10 @@ class Leaf:
         step = max(1, PIECE // max(1, self.spec.dtype.size * (self.spec.shape.num_elements() or 1)))
         for start in range(0, self.size, step):
             yield self.rows.take(np.arange(start, min(start + step, self.size)))
+
+
+def _like(rows: Any, array: Array) -> Any:
+    return MemoryRows(snapshot(array)) if isinstance(rows, MemoryRows) else TensorRows(tf.constant(array))
 
 
 def file_identity(path: str, ends: int = 1 << 16) -> bytes:
@@ -96,25 +117,28 @@ def fingerprint(*parts: Any) -> str:
     return digest.hexdigest()
 
 
-def leaves(path: str, value: Any) -> Any:
-    """The nest of leaves in what the user passed: dicts, tuples and named tuples are kept, lists become tuples."""
+def leaves(path: str, value: Any, mixed: str = "") -> Any:
+    """The nest of leaves in what the user passed: dicts, tuples and named tuples are kept, lists become tuples.
+
+    `mixed` is what to do about a table with columns that make no matrix, where a dict of columns would be something else.
+    """
     if isinstance(value, Mapping):
         parts = dict(hdf5.members(value)) if hdf5.is_group(value) else value
         if len({type(key) for key in parts}) > 1:
             fix = "Give the parts names of one kind, all str."
             raise refusal(path, "keys of one kind", short(list(parts)), fix, TypeError)
-        made: Any = {key: leaves(f"{path}[{key!r}]", part) for key, part in parts.items()}
+        made: Any = {key: leaves(f"{path}[{key!r}]", part, mixed) for key, part in parts.items()}
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        made = type(value)(*(leaves(f"{path}.{name}", part) for name, part in zip(value._fields, value, strict=True)))
+        made = type(value)(*(leaves(f"{path}.{name}", part, mixed) for name, part in zip(value._fields, value, strict=True)))
     elif isinstance(value, (tuple, list)):
         if value and all(np.isscalar(part) for part in value):
             fix = "A list is a nest of arrays here: for one array of these values pass np.array([...])."
             raise refusal(path, "arrays", f"a {type(value).__name__} of single values ({short(value, 30)})", fix)
-        made = tuple(leaves(f"{path}[{place}]", part) for place, part in enumerate(value))
+        made = tuple(leaves(f"{path}[{place}]", part, mixed) for place, part in enumerate(value))
     elif isinstance(value, (str, os.PathLike)):
         return _from_file(path, value)
     else:
-        return leaf(path, value)
+        return leaf(path, value, mixed)
     if not made:
         raise refusal(path, "at least one array", f"an empty {type(value).__name__}", "Leave it out, or fill it.")
     return made
@@ -129,7 +153,7 @@ def _from_file(path: str, value: Any) -> Any:
     return {key: leaf(f"{path}[{key!r}]", rows) for key, rows in opened.items()}
 
 
-def leaf(path: str, value: Any) -> Leaf:
+def leaf(path: str, value: Any, mixed: str = "") -> Leaf:
     """One array as a leaf."""
     if isinstance(value, (mapped.MappedRows, hdf5.Hdf5Rows)):
         return _file_leaf(path, value)
@@ -141,7 +165,8 @@ def leaf(path: str, value: Any) -> Leaf:
         return _file_leaf(path, mapped.MappedRows.of_memmap(value))
     if isinstance(value, np.memmap) and value.filename is not None:
         mapped.refuse_cut(value)
-    return _array_leaf(path, _as_array(path, value))
+    made = _array_leaf(path, _as_array(path, value, mixed), mixed)
+    return dataclasses.replace(made, names=frames.names(value), columns=frames.columns(value))
 
 
 def _file_leaf(path: str, rows: Any) -> Leaf:
@@ -164,10 +189,10 @@ def memory_leaf(path: str, array: Array) -> Leaf:
     return Leaf(path, len(array), tf.TensorSpec(array.shape[1:], tf.as_dtype(array.dtype)), MemoryRows(array))
 
 
-def _array_leaf(path: str, array: Array) -> Leaf:
+def _array_leaf(path: str, array: Array, mixed: str) -> Leaf:
     if array.ndim == 0:
         raise _single_value(path)
-    dtype = _checked_dtype(path, array.dtype, lambda: _only_text(path, array))
+    dtype = _checked_dtype(path, array.dtype, lambda: _only_text(path, array), mixed)
     if dtype == tf.string:
         return Leaf(path, len(array), tf.TensorSpec(array.shape[1:], dtype), TensorRows(_texts(path, array)))
     return memory_leaf(path, snapshot(array))
@@ -192,14 +217,25 @@ def _single_value(path: str) -> Exception:
 def _only_text(path: str, array: Array) -> None:
     for place, value in np.ndenumerate(array):
         if not isinstance(value, (str, bytes)):
-            fix = "Convert it: to numbers with .astype('float32'), to text with .astype(str); rows of different lengths need padding."
             where = f"{path}[{', '.join(map(str, place))}]"
-            raise refusal(where, "a number or text", f"{type(value).__name__} {short(value, 30)} in an object array", fix, TypeError)
+            got = f"{type(value).__name__} {short(value, 30)} in an object array"
+            raise refusal(where, "a number or text", got, _instead(array, value), TypeError)
 
 
-def _checked_dtype(path: str, dtype: np.dtype[Any], check_objects: Callable[[], None]) -> Any:
+def _instead(array: Array, value: Any) -> str:
+    """What to do about objects that are no text."""
+    if isinstance(value, (dt.date, dt.timedelta)):
+        return "Turn dates into numbers: pandas.to_datetime(values).astype('int64') counts their unit."
+    if isinstance(value, (list, tuple, np.ndarray)):
+        alike = len({np.shape(each) for each in array.flat if isinstance(each, (list, tuple, np.ndarray))}) == 1
+        return "Pass numpy.stack(list(column)): rows of one length." if alike else "Pad its rows to one length, and pass numpy.stack(rows)."
+    return "Convert it: to numbers with .astype('float32'), to text with .astype(str); rows of different lengths need padding."
+
+
+def _checked_dtype(path: str, dtype: np.dtype[Any], check_objects: Callable[[], None], mixed: str = "") -> Any:
     if dtype.names is not None:
-        fix = f"Pass a dict of columns: {{name: array[name] for name in {list(dtype.names)!r}}}."
+        fix = mixed and "Put its fields side by side: numpy.lib.recfunctions.structured_to_unstructured(array)."
+        fix = fix or f"Pass a dict of columns: {{name: array[name] for name in {list(dtype.names)!r}}}."
         raise refusal(path, "numbers, bools or text", f"a structured array with fields {short(list(dtype.names))}", fix, TypeError)
     if dtype.kind in "mM":
         fix = "Convert it: .astype('int64') gives counts of its unit."
@@ -223,7 +259,7 @@ def _no_dtype(path: str, name: str) -> Exception:
     return refusal(path, "a dtype that tf.data can batch", name, f"Convert it, for example with .astype('{target}').", TypeError)
 
 
-def _as_array(path: str, value: Any) -> Array:
+def _as_array(path: str, value: Any, mixed: str) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         fix = "TensorFlow has no masks: fill it (.filled(value)) and pass the mask as an input or a sample_weight."
         raise refusal(path, "an array without a mask", "a masked array", fix, TypeError)
@@ -233,7 +269,7 @@ def _as_array(path: str, value: Any) -> Array:
     if package in ("pandas", "pyarrow"):
         from tfinput.sources import tables
 
-        return tables.array(path, value)
+        return tables.array(path, value, mixed)
     if package == "scipy" and hasattr(value, "toarray"):
         raise refusal(path, "a dense array", "a sparse matrix", "Use .toarray() if it fits in memory.", TypeError)
     if isinstance(value, (tf.SparseTensor, tf.RaggedTensor)):

@@ -157,7 +157,29 @@ def _as_promised(piece: Piece, names: Sequence[str], schema: Any, rows: int) -> 
 
 
 def _field(file: ParquetFile, name: str, fill: Any) -> Field:
+    length = _one_length(file, name)
+    if length:
+        kind = file.schema.field(name).type
+        fix = f"Store them as a fixed-size list, column.cast(pyarrow.list_(column.type.value_type, {length})), "
+        got = f"{kind}, whose lists have {length} each"
+        raise refusal(
+            f"{file.path}, column {name!r}", "numbers, bools or text", got, f"{fix}or leave it out with columns=[...].", TypeError
+        )
     return field(file.path, name, file.schema.field(name).type, fill)
+
+
+def _one_length(file: ParquetFile, name: str) -> int | None:
+    """How long all lists of a column are, as far as the first row group tells; None of other columns, and where lengths differ."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = file.schema.field(name).type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_primitive(kind.value_type):
+        return None
+    if not file.metadata.num_row_groups:
+        return None
+    lengths = pc.min_max(pc.list_value_length(file.read([0], [name]).column(name))).as_py()
+    return lengths["min"] if lengths["min"] == lengths["max"] else None
 
 
 def _refuse_unlike(first: ParquetFile, file: ParquetFile, theirs: dict[str, Field], ours: dict[str, Field]) -> None:

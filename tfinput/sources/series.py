@@ -12,10 +12,12 @@ import tensorflow as tf
 
 from tfinput.errors import refusal
 from tfinput.source import Source
-from tfinput.sources import arrays
+from tfinput.sources import arrays, frames
 from tfinput.sources.leaves import Leaf, leaves, memory_leaf
 from tfinput.sources.memory import Array, TensorRows, aligned
 
+# A dict would be many series here.
+COLUMNS = "Windows are made of numbers: turn the column into some (a date into seconds, say), or drop it."
 SHIFTED = "targets[i] belongs to the window that starts at row i: pass data[:-n] and targets[n:] to predict n rows ahead."
 
 
@@ -53,14 +55,16 @@ class Series:
     name: str
 
     @classmethod
-    def of(cls, data: Any, targets: Any, window: Window, name: str = "series") -> Series:
-        """The series in what the user passed, checked."""
+    def of(cls, data: Any, targets: Any, window: Window, name: str = "series", trained: Series | None = None) -> Series:
+        """The series in what the user passed, checked; their columns in the order of those trained on."""
         said = "" if name == "series" else f"{name} "
-        found = _series(f"{said}data", data)
-        aims = None if targets is None else _series(f"{said}targets", targets)
+        found = _series(f"{said}data", data, trained.data if trained else None)
+        aims = None if targets is None else _series(f"{said}targets", targets, trained.targets if trained else None)
         if aims is not None and list(found) != list(aims):
             fix = "Pass targets in the form of data: one array, or a list or dict with one for each series."
             raise refusal(f"{said}targets", f"targets for {_counted(found)}", f"targets for {_counted(aims)}", fix)
+        if aims is not None:
+            aims = {key: _beside(found[key], aim) for key, aim in aims.items()}
         made = cls(list(found.values()), None if aims is None else list(aims.values()), window, name)
         made._check()
         return made
@@ -158,17 +162,31 @@ class Series:
         return digest.hexdigest()
 
 
-def _series(path: str, value: Any) -> dict[str, Leaf]:
-    """The series in what the user passed for them, each by its key."""
-    nest = leaves(path, value)
+def _series(path: str, value: Any, trained: list[Leaf] | None) -> dict[str, Leaf]:
+    """The series in what the user passed for them, each by its key, with columns in the order of those trained on or of the first."""
+    nest = leaves(path, value, COLUMNS)
     if isinstance(nest, Leaf):
-        return {"": nest}
+        return {"": _with_columns(nest, trained[0] if trained else nest)}
     found = {str(key): leaf for key, leaf in (nest.items() if isinstance(nest, dict) else enumerate(nest))}
     for key, leaf in found.items():
         if not isinstance(leaf, Leaf):
             fix = "Put what belongs to one time step side by side, as columns."
             raise refusal(f"{path}[{key}]", "one array for each series", f"a {type(leaf).__name__} of arrays", fix, TypeError)
-    return found
+    first = trained[0] if trained else next(iter(found.values()))
+    return {key: _with_columns(leaf, first) for key, leaf in found.items()}
+
+
+def _with_columns(leaf: Leaf, first: Leaf) -> Leaf:
+    if leaf.columns is None or first.columns is None:
+        return leaf
+    return leaf.put(columns=frames.column_order(leaf.path, leaf.columns, first.path, first.columns))
+
+
+def _beside(leaf: Leaf, aim: Leaf) -> Leaf:
+    """The targets with each beside the row of the data that it belongs to."""
+    if leaf.names is None or aim.names is None:
+        return aim
+    return aim.put(frames.follow(aim.path, aim.names, leaf.path, leaf.names))
 
 
 def _counted(found: dict[str, Leaf]) -> str:

@@ -30,6 +30,7 @@ from tfinput.straight import converted
 WINDOW = 1 << 14
 WINDOW_BYTES = 64 << 20
 CHUNK = 256
+EMPTY = "an empty file (0 bytes)"
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,12 @@ class Shards:
 
     @property
     def lost(self) -> tuple[tuple[bytes, str], ...]:
-        """What was left out of which file."""
-        return tuple((path, "; ".join(each.lost)) for path, each in zip(self.paths, self.indexes, strict=True) if each.lost)
+        """What was left out of which file; of one without records that is not compressed, that it is empty."""
+        each = [
+            (path, made.lost or (() if made.counts or made.compression else (EMPTY,)))
+            for path, made in zip(self.paths, self.indexes, strict=True)
+        ]
+        return tuple((path, "; ".join(lost)) for path, lost in each if lost)
 
     def place(self, number: int) -> str:
         """The same for messages."""

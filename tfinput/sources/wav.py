@@ -134,6 +134,8 @@ def _rest(file: BinaryIO, place: int, size: int, end: int) -> str | None:
         head = file.read(8)
         if not _is_name(head[:4]):
             return told
+        if head[:4] in (b"data", b"RIFF"):  # Readers differ in which one they take.
+            return f"a WAV with more samples in a second part of it (a {head[:4].decode()!r} chunk at byte {place})"
         if len(head) == 8:
             place += struct.unpack("<I", head[4:])[0]
         place += 8
