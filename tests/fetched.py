@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tfinput.sources.elements import Form
-from tfinput.workers.fetching import Fetcher
+from tfinput.material.forms import Form
 from tfinput.workers.job import Job
 from tfinput.workers.pool import Pool
+from tfinput.workers.requests import Fetcher
 
 SIZE = 24
 BATCH = 6

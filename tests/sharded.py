@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 import tfinput
-from tfinput import devices
+from tfinput.engine import devices
 
 warnings.simplefilter("error")
 warnings.filterwarnings("ignore", category=DeprecationWarning)

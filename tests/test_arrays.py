@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from identities import ids
 
 import tfinput
-from tfinput.sources import memory
+from tfinput.material import rows as memory
 
 StringDType = getattr(np.dtypes, "StringDType", lambda **_: object)  # NumPy 1 has none: plain objects there.
 

@@ -18,7 +18,7 @@ import scipy.signal
 import tensorflow as tf
 
 import tfinput
-from tfinput.sources import audio, wav
+from tfinput.sources.audio import audio_source, wav
 
 RATE = 8000
 EXPECTED = "expected a WAV file of 16-bit samples, got"
@@ -280,8 +280,8 @@ def test_resampling_agrees_with_scipy(rate: int, to: int) -> None:
     draw = np.random.default_rng(0)
     both = draw.normal(size=(rate // 4, 2)).astype("f4")
     header = wav.Header(2, rate, 44, len(both))
-    *_, before, after, length = audio._plan(header, to)
-    made = audio.resampled(tf.constant(both), before, after).numpy()
+    *_, before, after, length = audio_source._plan(header, to)
+    made = audio_source.resampled(tf.constant(both), before, after).numpy()
     padded = np.pad(both, ((0, before - len(both)), (0, 0)))
     expected = scipy.signal.resample(padded, after)
     assert before * to == after * rate
@@ -293,7 +293,7 @@ def test_resampling_agrees_with_scipy(rate: int, to: int) -> None:
     smooth = scipy.signal.sosfiltfilt(scipy.signal.butter(8, 0.6 * min(rate, to) / rate, output="sos"), both, axis=0)
     smooth *= scipy.signal.windows.tukey(len(both), 0.2)[:, None]
     polyphase = scipy.signal.resample_poly(smooth, to, rate)
-    ours = audio.resampled(tf.constant(smooth.astype("f4")), before, after).numpy()[:length]
+    ours = audio_source.resampled(tf.constant(smooth.astype("f4")), before, after).numpy()[:length]
     assert ours.shape == polyphase.shape
     assert np.abs(ours - polyphase).max() < 0.02
 

@@ -25,7 +25,7 @@ from identities import ids
 from PIL import Image
 
 import tfinput
-from tfinput import cachefolder, digests
+from tfinput.engine import cache_folder, fingerprints
 from tfinput.errors import FileError
 
 PLACES = ["memory", "folder"]
@@ -148,7 +148,7 @@ def test_text_is_kept_byte_for_byte_in_any_order(where: str, tmp_path: Path) -> 
         assert held == [texts[index] + b"." for index in feed.indices["validation"]]
     if where == "folder":
         names = {path.name for path in only(tmp_path / "cache").iterdir()}
-        assert names == {"0.ends.npy", "0.text.npy", "1.npy", "2.ends.npy", "2.text.npy", cachefolder.MANIFEST}
+        assert names == {"0.ends.npy", "0.text.npy", "1.npy", "2.ends.npy", "2.text.npy", cache_folder.MANIFEST}
         assert bytes(np.load(only(tmp_path / "cache") / "0.text.npy")) == b"".join(text + b"." for text in texts)
 
 
@@ -225,14 +225,14 @@ def test_a_cache_is_rebuilt_when_the_data_or_the_hook_have_changed(tmp_path: Pat
 
 
 def test_a_hook_that_was_changed_has_another_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = [digests.of(with_default), digests.of(Scaler(2)), digests.of(Scaler(3)), digests.of(lambda x: x - 1)]
+    before = [fingerprints.of(with_default), fingerprints.of(Scaler(2)), fingerprints.of(Scaler(3)), fingerprints.of(lambda x: x - 1)]
     assert len(set(before)) == 4
-    assert digests.of(Scaler(2)) == before[1]
-    assert digests.of(lambda x: x - 2) != before[3]
+    assert fingerprints.of(Scaler(2)) == before[1]
+    assert fingerprints.of(lambda x: x - 2) != before[3]
     monkeypatch.setattr(with_default, "__defaults__", (3,))
     monkeypatch.setattr(Scaler, "helped", lambda self, x: -x)
-    assert digests.of(with_default) != before[0]
-    assert digests.of(Scaler(2)) != before[1]
+    assert fingerprints.of(with_default) != before[0]
+    assert fingerprints.of(Scaler(2)) != before[1]
 
 
 def test_a_file_is_cached_anew_when_it_has_changed(tmp_path: Path) -> None:
@@ -367,20 +367,20 @@ PAIRS: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("name", PAIRS)
 def test_hooks_that_do_different_things_have_different_digests(name: str) -> None:
     first, second = PAIRS[name]
-    assert digests.of(first) != digests.of(second)
-    assert digests.of(first) == digests.of(first)
+    assert fingerprints.of(first) != fingerprints.of(second)
+    assert fingerprints.of(first) == fingerprints.of(first)
 
 
 def test_hooks_that_do_the_same_have_one_digest() -> None:
     text = "import math\nBASE = [1, {2: 3}]\ndef inner(x): return x + math.pi\ndef hook(x, by=(1, 'a')): return inner(x) + BASE[0]"
     shifted = "\n\n\n" + text.replace("def inner", "\n# a remark\ndef inner")
-    assert digests.of(hook_using(text)) == digests.of(hook_using(text)) == digests.of(hook_using(shifted))
+    assert fingerprints.of(hook_using(text)) == fingerprints.of(hook_using(text)) == fingerprints.of(hook_using(shifted))
     recursive = "def hook(x): return x if x == 0 else hook(x - 1)"
-    assert digests.of(hook_using(recursive)) == digests.of(hook_using(recursive))
+    assert fingerprints.of(hook_using(recursive)) == fingerprints.of(hook_using(recursive))
     calls = hook_using("@tf.function\ndef hook(x): return x + 1")
-    before = digests.of(calls)
+    before = fingerprints.of(calls)
     calls(tf.constant(1))
-    assert digests.of(calls) == before
+    assert fingerprints.of(calls) == before
 
 
 def test_an_edited_module_of_the_user_gives_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,10 +389,10 @@ def test_an_edited_module_of_the_user_gives_another_digest(tmp_path: Path, monke
     monkeypatch.syspath_prepend(tmp_path)
     helpers = importlib.import_module("helpers_of_a_user")
     hook = hook_using("def hook(x): return helpers.scale(x)", helpers=helpers)
-    first = digests.of(hook)
-    assert digests.of(hook) == first
+    first = fingerprints.of(hook)
+    assert fingerprints.of(hook) == first
     file.write_text("def scale(x): return x * 3\n")
-    assert digests.of(hook) != first
+    assert fingerprints.of(hook) != first
 
 
 # Other processes
@@ -439,7 +439,7 @@ def exact(feed):
     numbers, texts = (np.concatenate(part) for part in zip(*feed.examples("train").as_numpy_iterator()))
     return numbers.tolist() == list(range(0, 15000, 3)) and texts.tolist() == [b"%d" % number for number in range(5000)]
 """
-FILES = {"0.npy", "1.ends.npy", "1.text.npy", cachefolder.MANIFEST}
+FILES = {"0.npy", "1.ends.npy", "1.text.npy", cache_folder.MANIFEST}
 here: dict[str, Any] = {"__name__": "__main__"}  # As in a script, so that other processes have the same functions.
 exec(BUILD, here)
 
@@ -462,7 +462,7 @@ def test_killed_writers_leave_nothing_two_at_once_are_exact_and_a_whole_cache_se
     assert killed.returncode == -signal.SIGKILL
     left = only(folder)
     assert left.name.endswith(".tmp")
-    assert not (left / cachefolder.MANIFEST).exists()
+    assert not (left / cache_folder.MANIFEST).exists()
     while not (tmp_path / "c.ready").exists():
         assert other.poll() is None
         time.sleep(0.01)

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfinput import cachefolder
+from tfinput.engine import cache_folder
 
 SIZE, STEP = 23, 4
 TEXTS = np.array([b"%d" % number * (number % 4) for number in range(2 * SIZE)], object).reshape(SIZE, 2)
@@ -50,20 +50,20 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def whole(tmp_path: Path) -> dict[str, bytes]:
-    cachefolder.write(tmp_path / "w" / "c-1", SPECS, SIZE, batches())
+    cache_folder.write(tmp_path / "w" / "c-1", SPECS, SIZE, batches())
     return content(tmp_path / "w" / "c-1")
 
 
 def stopped(folder: Path, at: int) -> Path:
     with pytest.raises(KeyboardInterrupt):
-        cachefolder.write(folder, SPECS, SIZE, batches(at))
+        cache_folder.write(folder, SPECS, SIZE, batches(at))
     (left,) = folder.parent.iterdir()
     return left
 
 
 def test_the_files_are_plain_arrays(whole: dict[str, bytes]) -> None:
     arrays = {name: np.load(io.BytesIO(whole[name])) for name in NAMES}
-    assert set(whole) == {*NAMES, cachefolder.MANIFEST}
+    assert set(whole) == {*NAMES, cache_folder.MANIFEST}
     assert np.array_equal(arrays["0.npy"], PARTS[0])
     assert np.array_equal(arrays["2.npy"], PARTS[2])
     texts, ends = bytes(arrays["1.text.npy"]), arrays["1.ends.npy"]
@@ -82,9 +82,9 @@ DAMAGES: dict[str, Any] = {
     "cut in its header": lambda folder, name: os.truncate(folder / name, 9),
     "no file": lambda folder, name: (folder / name).unlink(),
     "one more file": lambda folder, name: (folder / f"more{name}").write_bytes((folder / name).read_bytes()),
-    "no manifest": lambda folder, name: (folder / cachefolder.MANIFEST).unlink(),
-    "bad manifest": lambda folder, name: os.truncate(folder / cachefolder.MANIFEST, 5),
-    "empty manifest": lambda folder, name: (folder / cachefolder.MANIFEST).write_text('{"size": 9, "crc32": {}}'),
+    "no manifest": lambda folder, name: (folder / cache_folder.MANIFEST).unlink(),
+    "bad manifest": lambda folder, name: os.truncate(folder / cache_folder.MANIFEST, 5),
+    "empty manifest": lambda folder, name: (folder / cache_folder.MANIFEST).write_text('{"size": 9, "crc32": {}}'),
 }
 
 
@@ -92,10 +92,10 @@ DAMAGES: dict[str, Any] = {
 def test_a_damaged_folder_is_never_taken_for_whole(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "c-1"
     for name in NAMES:
-        cachefolder.write(folder, SPECS, SIZE, batches())
-        assert cachefolder.intact(folder)
+        cache_folder.write(folder, SPECS, SIZE, batches())
+        assert cache_folder.intact(folder)
         DAMAGES[damage](folder, name)
-        assert not cachefolder.intact(folder)
+        assert not cache_folder.intact(folder)
         assert not folder.exists()
 
 
@@ -107,10 +107,10 @@ def test_no_flipped_bit_passes(tmp_path: Path, whole: dict[str, bytes]) -> None:
             for other, kept in whole.items():
                 (folder / other).write_bytes(kept)
             (folder / name).write_bytes(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
-            if name == cachefolder.MANIFEST and cachefolder.intact(folder):  # The flipped bit says nothing about the files.
+            if name == cache_folder.MANIFEST and cache_folder.intact(folder):  # The flipped bit says nothing about the files.
                 assert {file.name: file.read_bytes() for file in folder.glob("*.npy")} == {each: whole[each] for each in NAMES}
                 shutil.rmtree(folder)
-            assert not cachefolder.intact(folder), (name, place)
+            assert not cache_folder.intact(folder), (name, place)
             assert not folder.exists()
 
 
@@ -119,25 +119,25 @@ def test_no_flipped_bit_passes(tmp_path: Path, whole: dict[str, bytes]) -> None:
 def test_it_goes_on_where_it_was_stopped(
     tmp_path: Path, whole: dict[str, bytes], at: int, tail: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cachefolder, "NOTE_SECONDS", -1.0)
+    monkeypatch.setattr(cache_folder, "NOTE_SECONDS", -1.0)
     folder = tmp_path / "c" / "c-1"
     if at >= SIZE:
-        cachefolder.write(folder, SPECS, SIZE, batches(at))
+        cache_folder.write(folder, SPECS, SIZE, batches(at))
         assert content(folder) == whole
         return
     left = stopped(folder, at)
-    noted = json.loads((left / cachefolder.NOTE).read_text())["rows"] if at else 0
+    noted = json.loads((left / cache_folder.NOTE).read_text())["rows"] if at else 0
     assert noted == at
     for name in NAMES if at else ():
         if tail == "longer":
             with open(left / name, "ab") as file:
                 file.write(b"junk")
     if tail.startswith("cut") and at:
-        note = json.loads((left / cachefolder.NOTE).read_text())
+        note = json.loads((left / cache_folder.NOTE).read_text())
         short = at // STEP % len(NAMES)
         os.truncate(left / NAMES[short], note["nbytes"][short] - 1)
     asked: list[int] = []
-    cachefolder.write(folder, SPECS, SIZE, batches(asked=asked))
+    cache_folder.write(folder, SPECS, SIZE, batches(asked=asked))
     assert asked == [0 if tail.startswith("cut") else at]
     assert content(folder) == whole
     assert [each.name for each in folder.parent.iterdir()] == ["c-1"]
@@ -147,7 +147,7 @@ def test_what_was_not_noted_is_written_again(tmp_path: Path, whole: dict[str, by
     folder = tmp_path / "c" / "c-1"
     stopped(folder, 12)
     asked: list[int] = []
-    cachefolder.write(folder, SPECS, SIZE, batches(asked=asked))
+    cache_folder.write(folder, SPECS, SIZE, batches(asked=asked))
     assert asked == [0]
     assert content(folder) == whole
 
@@ -155,7 +155,7 @@ def test_what_was_not_noted_is_written_again(tmp_path: Path, whole: dict[str, by
 def test_only_what_a_dead_writer_of_the_same_cache_left_is_taken_over(
     tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cachefolder, "NOTE_SECONDS", -1.0)
+    monkeypatch.setattr(cache_folder, "NOTE_SECONDS", -1.0)
     folder = tmp_path / "c" / "c-1"
     left = stopped(folder, 8)
     host = socket.gethostname()
@@ -163,7 +163,7 @@ def test_only_what_a_dead_writer_of_the_same_cache_left_is_taken_over(
     for name, starts in zip(names, [[0], [0], [0], [8]], strict=True):
         left = left.rename(left.parent / name)
         asked: list[int] = []
-        cachefolder.write(folder, SPECS, SIZE, batches(asked=asked))
+        cache_folder.write(folder, SPECS, SIZE, batches(asked=asked))
         assert asked == starts, name
         assert content(folder) == whole
         if starts == [0]:
@@ -174,11 +174,11 @@ def test_only_what_a_dead_writer_of_the_same_cache_left_is_taken_over(
 
 
 def test_an_old_rest_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cachefolder, "NOTE_SECONDS", -1.0)
+    monkeypatch.setattr(cache_folder, "NOTE_SECONDS", -1.0)
     left = stopped(tmp_path / "c" / "c-1", 8)
-    long_ago = time.time() - cachefolder.KEPT_SECONDS - 60
-    os.utime(left / cachefolder.NOTE, (long_ago, long_ago))
-    cachefolder.write(tmp_path / "c" / "c-2", SPECS, SIZE, batches())
+    long_ago = time.time() - cache_folder.KEPT_SECONDS - 60
+    os.utime(left / cache_folder.NOTE, (long_ago, long_ago))
+    cache_folder.write(tmp_path / "c" / "c-2", SPECS, SIZE, batches())
     assert [each.name for each in (tmp_path / "c").iterdir()] == ["c-2"]
 
 

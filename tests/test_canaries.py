@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfinput
-from tfinput import epoch_counter
+from tfinput.sampling import epoch_counter
 
 
 def recorded(fit: Any) -> list[list[int]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tfinput import garbage
+from tfinput.runtime import gc_deferral
 
 # Two threads parse at once, often enough that collections begin in the midst of it.
 PARSING = """
@@ -79,7 +79,7 @@ class Loop:
 def needed() -> Loop:
     """The hook is there."""
     holder = Loop()
-    garbage.needed_by(holder)
+    gc_deferral.needed_by(holder)
     return holder
 
 
@@ -115,7 +115,7 @@ def collected() -> bool:
 def test_only_threads_that_an_iterator_may_wait_for_collect_nothing(needed: Loop) -> None:
     assert collected()
     assert joined(collected) == [True]
-    assert joined(garbage.kept_away(collected)) == [False]
+    assert joined(gc_deferral.kept_away(collected)) == [False]
     assert started(collected) == [False]
 
     def known() -> bool:
@@ -139,13 +139,13 @@ def test_the_hook_runs_no_python_code(needed: Loop) -> None:
         return names
 
     gc.collect()  # Nothing that has a finalizer of Python code is left.
-    others = [each for each in gc.callbacks if each is not garbage._hook]
-    gc.callbacks[:] = [garbage._hook]
+    others = [each for each in gc.callbacks if each is not gc_deferral._hook]
+    gc.callbacks[:] = [gc_deferral._hook]
     try:
         assert called() == []
-        assert joined(garbage.kept_away(called)) == [[]]
+        assert joined(gc_deferral.kept_away(called)) == [[]]
     finally:
-        gc.callbacks[:] = [*others, garbage._hook]
+        gc.callbacks[:] = [*others, gc_deferral._hook]
 
 
 def test_what_the_user_hides_stays_hidden(needed: Loop) -> None:
@@ -153,7 +153,7 @@ def test_what_the_user_hides_stays_hidden(needed: Loop) -> None:
     gc.freeze()
     try:
         hidden = gc.get_freeze_count()
-        assert joined(garbage.kept_away(gc.collect))
+        assert joined(gc_deferral.kept_away(gc.collect))
         assert gc.get_freeze_count() > hidden / 2  # Some of it is let go, as any object may be.
     finally:
         gc.unfreeze()

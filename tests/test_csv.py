@@ -25,7 +25,7 @@ from sklearn import datasets
 
 import tfinput
 from tfinput.errors import FileError
-from tfinput.sources import csvfiles, csvparse, csvscan, csvtable, roles, tablestreams, tabular
+from tfinput.sources.tables import csv_files, csv_parse, csv_scan, csv_table, roles, table_source, table_streams
 
 SEVERAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -35,14 +35,14 @@ def written(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def rows_of(paths: Path | Sequence[Path], delimiter: str = ",", fill: Any = None, keep: bool = False, **chosen: Any) -> tabular.Rows:
-    files = [csvfiles.csv_file(str(path), delimiter) for path in ([paths] if isinstance(paths, Path) else paths)]
+def rows_of(paths: Path | Sequence[Path], delimiter: str = ",", fill: Any = None, keep: bool = False, **chosen: Any) -> table_source.Rows:
+    files = [csv_files.csv_file(str(path), delimiter) for path in ([paths] if isinstance(paths, Path) else paths)]
     names = files[0].names
     settled = roles.settled("csv", names, chosen.get("label"), None, chosen.get("columns"), chosen.get("as_matrix", False))
-    return tabular.Rows(csvtable.CsvTable("csv", files, settled.names, fill, None, keep), settled)
+    return table_source.Rows(csv_table.CsvTable("csv", files, settled.names, fill, None, keep), settled)
 
 
-def columns_of(rows: tabular.Rows) -> dict[str, Any]:
+def columns_of(rows: table_source.Rows) -> dict[str, Any]:
     """All columns, read piece by piece as a stream reads them, all pieces laid end to end."""
     examples = [rows.examples(rows.arrays(piece, *rows.tables(piece))) for piece in range(len(rows.pieces.counts))]
     return {name: np.concatenate([np.asarray(each[name]) for each in examples]) for name in examples[0]}
@@ -96,17 +96,17 @@ ODD: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("name", ODD)
 def test_a_file_is_read_as_the_csv_module_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     content, delimiter = ODD[name]
-    monkeypatch.setattr(csvparse, "BLOCK", 1 << 16)  # Arrow by itself refuses longer records.
+    monkeypatch.setattr(csv_parse, "BLOCK", 1 << 16)  # Arrow by itself refuses longer records.
     path = written(tmp_path / "x.csv", content)
     expected = said(content, delimiter)
     assert_says(columns_of(rows_of(path, delimiter)), expected)
     zipped = written(tmp_path / "x.csv.gz", gzip.compress(content))
     assert_says(columns_of(rows_of(zipped, delimiter)), expected)
-    monkeypatch.setattr(csvfiles, "PIECE", 1 if len(content) < 1000 else 1000)
+    monkeypatch.setattr(csv_files, "PIECE", 1 if len(content) < 1000 else 1000)
     rows = rows_of(path, delimiter)
     assert rows.pieces.counts == ([2] if name == "a long record" else [1] * len(next(iter(expected.values()))))
     assert_says(columns_of(rows), expected)
-    source = tabular.in_memory(rows_of(path, delimiter, keep=True))
+    source = table_source.in_memory(rows_of(path, delimiter, keep=True))
     assert_says({key: part.numpy() for key, part in source.read(tf.range(source.size)).items()}, expected)
 
 
@@ -140,13 +140,13 @@ def test_records_are_found_in_every_short_text() -> None:
     for text in ("".join(each) for length in range(1, 7) for each in itertools.product('",\n\ra', repeat=length)):
         expected = machine(text)
         if isinstance(expected, int):
-            with pytest.raises(csvscan.UnclosedQuoteError) as told:
-                csvscan.records(text.encode(), ",")
+            with pytest.raises(csv_scan.UnclosedQuoteError) as told:
+                csv_scan.records(text.encode(), ",")
             assert told.value.args == (expected,), repr(text)
         else:
-            starts, ends = csvscan.records(text.encode(), ",")
+            starts, ends = csv_scan.records(text.encode(), ",")
             assert list(zip(starts.tolist(), ends.tolist(), strict=True)) == expected, repr(text)
-        cut = csvscan.cut(text.encode(), ",")
+        cut = csv_scan.cut(text.encode(), ",")
         before = machine(text[:cut])
         assert not isinstance(before, int), repr(text)
         if not isinstance(expected, int):
@@ -175,7 +175,7 @@ def test_what_the_csv_module_writes_comes_back(
         writer = csv.writer(file, delimiter=delimiter, quoting=form[0], lineterminator=form[1])
         writer.writerows([("first", "number", "last"), *((f"x{first}", number, f"x{last}") for first, number, last in records)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csvfiles, "PIECE", piece)
+        patch.setattr(csv_files, "PIECE", piece)
         rows = rows_of(path, delimiter)
         got = columns_of(rows)
     assert got["first"].tolist() == [f"x{first}".encode() for first, _, _ in records]
@@ -229,8 +229,8 @@ def table(path: Path, size: int = 50) -> Path:
 
 @pytest.fixture(params=["in memory", "streamed"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr(tablestreams, "LEAST_WINDOW", 20)
-    monkeypatch.setattr(csvfiles, "PIECE", 150)
+    monkeypatch.setattr(table_streams, "LEAST_WINDOW", 20)
+    monkeypatch.setattr(csv_files, "PIECE", 150)
     return {"in_memory": request.param == "in memory", "verbose": False}
 
 
@@ -516,7 +516,7 @@ def test_a_damaged_archive_is_told_at_every_cut(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_while_it_is_streamed_is_told_at_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csvfiles, "PIECE", 150)
+    monkeypatch.setattr(csv_files, "PIECE", 150)
     path = table(tmp_path / "x.csv", 2000)
     feed = tfinput.from_csv(path, label="k", batch_size=4, in_memory=False, verbose=False)
     size = path.stat().st_size
@@ -534,9 +534,9 @@ def test_a_file_that_changes_while_it_is_streamed_is_told_at_the_batch(tmp_path:
 def test_what_fits_is_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     path = table(tmp_path / "x.csv")
     tfinput.from_csv(path)
-    monkeypatch.setattr(tabular, "free_bytes", lambda: 8.0 * path.stat().st_size - 8)
+    monkeypatch.setattr(table_source, "free_bytes", lambda: 8.0 * path.stat().st_size - 8)
     tfinput.from_csv(path)
-    monkeypatch.setattr(tabular, "free_bytes", lambda: 8.0 * path.stat().st_size)
+    monkeypatch.setattr(table_source, "free_bytes", lambda: 8.0 * path.stat().st_size)
     tfinput.from_csv(path)
     found = "Found 50 rows of 5 columns in 1 file"
     assert capsys.readouterr().out == f"{found}.\n{found}, read while training.\n{found}.\n"

@@ -16,13 +16,13 @@ from sklearn import datasets
 import tfinput
 from tfinput import __main__
 from tfinput.errors import HeaderError
-from tfinput.sources import csvfiles
-from tfinput.sources.csvheader import data_in
+from tfinput.sources.tables import csv_files
+from tfinput.sources.tables.csv_header import data_in
 
 
 @pytest.fixture(params=["in memory", "streamed"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr(csvfiles, "PIECE", 60)
+    monkeypatch.setattr(csv_files, "PIECE", 60)
     return {"in_memory": request.param == "in memory", "verbose": False}
 
 
@@ -329,7 +329,7 @@ def test_the_records_looked_at_are_those_below(tmp_path: Path) -> None:
     """A header of many columns is looked at together with at least one record, however long it is."""
     path = written(tmp_path / "x.csv", ",".join(["7"] * 90_000) + "\n" + ",".join(["8"] * 90_000) + "\n")
     with pytest.raises(HeaderError, match="got '7', a number above numbers"):
-        csvfiles.csv_file(str(path), ",")
+        csv_files.csv_file(str(path), ",")
 
 
 def test_a_cache_of_a_file_with_a_header_is_none_of_it_without(tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def test_the_look_changes_no_setting_of_the_process(tmp_path: Path) -> None:
     import csv
 
     before = csv.field_size_limit()
-    csvfiles.csv_file(str(written(tmp_path / "x.csv", "a\n" + "b" * 200_000 + "\n")), ",")
+    csv_files.csv_file(str(written(tmp_path / "x.csv", "a\n" + "b" * 200_000 + "\n")), ",")
     assert csv.field_size_limit() == before
 
 

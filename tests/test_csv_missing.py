@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import tfinput
-from tfinput.sources import csvfiles
-from tfinput.sources.csvheader import MISSING
+from tfinput.sources.tables import csv_files
+from tfinput.sources.tables.csv_header import MISSING
 
 
 @pytest.fixture(params=["in memory", "streamed"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr(csvfiles, "PIECE", 30)
+    monkeypatch.setattr(csv_files, "PIECE", 30)
     return {"in_memory": request.param == "in memory", "verbose": False}
 
 

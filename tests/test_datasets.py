@@ -14,7 +14,7 @@ import tensorflow as tf
 from identities import ids
 
 import tfinput
-from tfinput.sources import hazards
+from tfinput.sources.datasets import hazards
 
 Dataset = tf.data.Dataset
 GOLDEN = [[9, 0, 2, 10, 8, 6, 1, 11, 5, 4, 3, 7], [2, 6, 9, 3, 7, 4, 0, 1, 10, 11, 5, 8]]

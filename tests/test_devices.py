@@ -21,10 +21,11 @@ import tensorflow as tf
 from identities import ids
 
 import tfinput
-from tfinput import devices, fitting, options, pipeline
-from tfinput.order import Members
+from tfinput import options
+from tfinput.engine import devices, model_checks, pipeline
+from tfinput.sampling.order import Members
+from tfinput.sampling.steps import Shares
 from tfinput.sources import arrays
-from tfinput.steps import Shares
 
 HERE = Path(__file__).parent
 needs_jax = [
@@ -239,9 +240,9 @@ def test_metrics_that_would_count_the_filling_are_refused() -> None:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", metrics=["mae"])
     with pytest.raises(ValueError, match="metrics of validation: expected weighted_metrics, got plain metrics, with 5 examples"):
-        fitting.check_metrics(model, {"train": (9, 4), "validation": (5, 4)}, settings(4, Shares(2, 2)))
-    fitting.check_metrics(model, {"train": (9, 4), "validation": (8, 4)}, settings(4, Shares(2, 2)))
-    fitting.check_devices(settings(4, Shares(2, 2)))  # One device takes what two would.
+        model_checks.check_metrics(model, {"train": (9, 4), "validation": (5, 4)}, settings(4, Shares(2, 2)))
+    model_checks.check_metrics(model, {"train": (9, 4), "validation": (8, 4)}, settings(4, Shares(2, 2)))
+    model_checks.check_devices(settings(4, Shares(2, 2)))  # One device takes what two would.
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

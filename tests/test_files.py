@@ -16,7 +16,8 @@ from identities import ids
 from test_arrays import NUMBERS, TEXTS, assert_all_delivered, assert_delivered, delivered, random_bits, same
 
 import tfinput
-from tfinput.sources import arrays, files
+from tfinput.material import npy
+from tfinput.sources import arrays
 
 VALUE = random_bits("int64", (13, 3))
 UTF8 = np.array([text.encode() for text in TEXTS], object)
@@ -318,7 +319,7 @@ def test_fingerprints_tell_files_slices_and_states_apart(tmp_path: Path) -> None
     os.utime(path, ns=(1, 1))
     assert digest(path) != seen[0]
     np.savez(tmp_path / "z.npz", a=np.arange(9), b=np.arange(9))
-    opened = files.open_file(tmp_path / "z.npz")
+    opened = npy.open_file(tmp_path / "z.npz")
     assert digest(opened["a"]) != digest(opened["b"])
 
 

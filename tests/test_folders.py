@@ -17,15 +17,15 @@ import tensorflow as tf
 from pictures import encoded, noise, number, numbers, written
 
 import tfinput
-from tfinput.builders import images
-from tfinput.sources import folders
+from tfinput.builders import from_images
+from tfinput.material import folders
 
 BLANK = number(0)
 SIZE: dict[str, Any] = {"image_size": (4, 5)}
 
 
 def listed(root: Path, classes: bool = False, class_names: Any = None, follow_links: bool = False) -> folders.Listing:
-    return folders.listed(os.fsencode(root), images.wanted, classes, class_names, follow_links, "images")
+    return folders.listed(os.fsencode(root), from_images.wanted, classes, class_names, follow_links, "images")
 
 
 def names(root: Path, **options: Any) -> list[str]:
@@ -259,7 +259,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     written(tmp_path, {"a/1.png": BLANK})
-    walk = folders.Walk(os.fsencode(tmp_path), images.wanted, False)
+    walk = folders.Walk(os.fsencode(tmp_path), from_images.wanted, False)
     with pytest.raises(
         FileNotFoundError, match=r"^tfinput: \S+gone: expected a folder that can be listed, got No such file or directory\."
     ):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tfinput import garbage
+from tfinput.runtime import gc_deferral
 
 SCRIPT = """
 import faulthandler; faulthandler.dump_traceback_later(60, exit=True)
@@ -156,8 +156,8 @@ class Loop:
 
 def kept_away_from(thread_work: Callable[[], None]) -> threading.Thread:
     holder = Loop()
-    garbage.needed_by(holder)
-    thread = threading.Thread(target=garbage.kept_away(thread_work))
+    gc_deferral.needed_by(holder)
+    thread = threading.Thread(target=gc_deferral.kept_away(thread_work))
     thread.start()
     thread.join()
     holder.me = holder  # It lives until here.
@@ -181,13 +181,13 @@ def test_what_is_put_off_of_the_newest_objects_is_made_up_for_together() -> None
 
     def work() -> None:
         kept.append(weakref.ref(Loop(), lambda _: gone.set()))
-        garbage.kept_away(lambda: None)()  # changes nothing for the rest
+        gc_deferral.kept_away(lambda: None)()  # changes nothing for the rest
         # Where another thread collects, one does nothing and is not put off: so more than are due.
-        for _ in range(10 * garbage.DUE):
+        for _ in range(10 * gc_deferral.DUE):
             found.append(gc.collect(0))
             time.sleep(0.001)
 
     thread = kept_away_from(work)
-    assert found == [0] * 10 * garbage.DUE
+    assert found == [0] * 10 * gc_deferral.DUE
     assert gone.wait(30)
-    assert thread.ident not in garbage._waited_for
+    assert thread.ident not in gc_deferral._waited_for

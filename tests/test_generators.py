@@ -24,11 +24,11 @@ import tensorflow as tf
 from identities import ids, shard
 
 import tfinput
-from tfinput.sources import generators
-from tfinput.sources.elements import Form
-from tfinput.workers import generating
-from tfinput.workers.packing import Recipe
-from tfinput.workers.producing import Passes
+from tfinput.material.forms import Form
+from tfinput.sources.python import generators
+from tfinput.workers import generator_processes
+from tfinput.workers.generator_chunks import Recipe
+from tfinput.workers.generator_thread import Passes
 
 Pair = namedtuple("Pair", ["left", "right"])
 FLOAT = tf.TensorSpec((), tf.float32)
@@ -871,7 +871,7 @@ def test_a_shard_that_fails_is_told(fault: str, said: str) -> None:
 def test_processes_of_shards_run_one_pass_after_the_other_and_end_when_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     import psutil
 
-    monkeypatch.setattr(generating, "IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(generator_processes, "IDLE_SECONDS", 1.0)
 
     def processes(number: int) -> Any:
         yield np.array([number, os.getpid()])

@@ -17,7 +17,7 @@ import tensorflow as tf
 from test_bad_input import COPY, OUT, refused
 
 import tfinput
-from tfinput.sources import hdf5
+from tfinput.material import hdf5
 
 ROWS = 4096
 VALUE = np.arange(1, 4 * ROWS + 1).reshape(ROWS, 4)  # no zeros

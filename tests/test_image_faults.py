@@ -23,7 +23,7 @@ from PIL import Image
 
 import tfinput
 from tfinput import errors
-from tfinput.sources import formats
+from tfinput.sources.images import headers
 
 SIZE: dict[str, Any] = {"image_size": (4, 5), "verbose": False}
 
@@ -209,11 +209,11 @@ def test_no_cut_mask_passes(tmp_path: Path) -> None:
 def test_headers_cut_anywhere_raise_nothing() -> None:
     for data in [*SOUND.values(), *(data for data, _ in BROKEN.values() if len(data) < 10_000)]:
         for count in range(min(len(data), 400)):
-            found = formats.header(data[:count])
+            found = headers.header(data[:count])
             assert found is None or found.problem is None or isinstance(found.problem, str)
-            assert formats.passed(data[:count]) in (b"", data[:count])
-            assert 1 <= formats.orientation(data[:count]) <= 8
-            assert isinstance(formats.without_palette(data[:count]), bytes)
+            assert headers.passed(data[:count]) in (b"", data[:count])
+            assert 1 <= headers.orientation(data[:count]) <= 8
+            assert isinstance(headers.without_palette(data[:count]), bytes)
 
 
 def test_headers_with_any_byte_changed_raise_nothing() -> None:
@@ -222,9 +222,9 @@ def test_headers_with_any_byte_changed_raise_nothing() -> None:
         wrong = bytearray(data[:300])
         for place in draw.integers(0, min(len(wrong), 60), 3):
             wrong[place] = draw.integers(0, 256)
-        formats.header(bytes(wrong))
-        formats.orientation(bytes(wrong))
-        formats.without_palette(bytes(wrong))
+        headers.header(bytes(wrong))
+        headers.orientation(bytes(wrong))
+        headers.without_palette(bytes(wrong))
 
 
 # Depths and colours

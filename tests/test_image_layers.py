@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tfinput
-from tfinput import layers as own
+from tfinput.engine import keras_layers as own
 
 L = keras.layers
 HEIGHT, WIDTH, SIZE = 40, 56, 16

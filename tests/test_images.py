@@ -16,9 +16,9 @@ from pictures import by_pillow, encoded, ids, listed, noise, number, numbered, n
 from PIL import Image, ImageOps
 
 import tfinput
-from tfinput.builders import subjects
-from tfinput.builders.images import wanted
-from tfinput.sources.looks import FEW
+from tfinput.builders import _files
+from tfinput.builders.from_images import wanted
+from tfinput.sources.images.resize import FEW
 
 SIZE: dict[str, Any] = {"image_size": (4, 5), "verbose": False}
 
@@ -579,8 +579,8 @@ LABELS: dict[str, tuple[Any, str, Any, tuple[str, ...] | None]] = {
 @pytest.mark.parametrize("form", LABELS)
 def test_labels_of_every_form(four: list[Path], form: str) -> None:
     given, mode, expected, names = LABELS[form]
-    asked = subjects.Asked("inferred", mode, None, False, False, wanted, "images")
-    found = subjects.found((four, given), asked, "images")
+    asked = _files.Asked("inferred", mode, None, False, False, wanted, "images")
+    found = _files.found((four, given), asked, "images")
     assert found.targets is not None
     labels = found.targets.encoded(found.targets.tensor)
     assert labels.dtype == found.targets.spec.dtype == expected.dtype

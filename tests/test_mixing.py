@@ -14,7 +14,7 @@ import tensorflow as tf
 from identities import ids
 
 import tfinput
-from tfinput.quotas import Quotas, even, shares
+from tfinput.sampling.quotas import Quotas, even, shares
 
 Counts = collections.Counter[int]
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from identities import ids
 
 import tfinput
-from tfinput import order, seeds
+from tfinput.sampling import order, seeds
 
 GOLDEN = {
     0: [[3, 2, 0, 5, 9, 7, 6, 4, 8, 1], [7, 2, 8, 0, 3, 5, 9, 6, 4, 1], [0, 8, 1, 9, 6, 7, 3, 2, 4, 5]],

@@ -22,15 +22,15 @@ from sklearn import datasets
 
 import tfinput
 from tfinput.errors import FileError
-from tfinput.sources import parquet, roles, tablestreams, tabular
+from tfinput.sources.tables import parquet, roles, table_source, table_streams
 
 
 @pytest.fixture(params=["in memory", "streamed"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr(tablestreams, "LEAST_WINDOW", 20)
+    monkeypatch.setattr(table_streams, "LEAST_WINDOW", 20)
     if request.param == "streamed in chunks":
-        monkeypatch.setattr(tabular, "CHUNK_BYTES", 1)
-        monkeypatch.setattr(tabular, "LEAST_ROWS", 3)
+        monkeypatch.setattr(table_source, "CHUNK_BYTES", 1)
+        monkeypatch.setattr(table_source, "LEAST_ROWS", 3)
     else:
         monkeypatch.setattr(parquet, "PIECE", 1)
     return {"in_memory": request.param == "in memory", "verbose": False}
@@ -41,15 +41,15 @@ def written(path: Path, columns: dict[str, Any], **options: Any) -> Path:
     return path
 
 
-def rows_of(path: Path, fill: Any = None, as_matrix: bool = False) -> tabular.Rows:
+def rows_of(path: Path, fill: Any = None, as_matrix: bool = False) -> table_source.Rows:
     file = parquet.parquet_file(str(path))
     settled = roles.settled(str(path), file.schema.names, None, None, None, as_matrix)
-    return tabular.Rows(parquet.ParquetTable("parquet", [file], settled.names, fill), settled)
+    return table_source.Rows(parquet.ParquetTable("parquet", [file], settled.names, fill), settled)
 
 
-def columns_of(rows: tabular.Rows) -> dict[str, Any]:
+def columns_of(rows: table_source.Rows) -> dict[str, Any]:
     """All columns as they come from a stream; as arrays in memory they must be the same."""
-    source, whole = tablestreams.streamed(rows), tabular.in_memory(rows)
+    source, whole = table_streams.streamed(rows), table_source.in_memory(rows)
     chunks = [chunk for piece in range(len(source.stream.counts)) for chunk in source.stream.open(tf.constant(piece, tf.int64))]
     examples = [source.read(chunk) for chunk in chunks]
     got = {name: np.concatenate([each[name].numpy() for each in examples]) for name in examples[0]}
@@ -331,12 +331,12 @@ def test_missing_values_are_told_with_their_row(tmp_path: Path, monkeypatch: pyt
     told = re.escape(f"tfinput: {path} row 7, column 'a': {message}")
     with pytest.raises(ValueError, match=told):
         tfinput.from_parquet(path, in_memory=True, verbose=False, **options)
-    chunks = tablestreams.Chunks(rows_of(path, **options))
+    chunks = table_streams.Chunks(rows_of(path, **options))
     with pytest.raises(ValueError, match=told):
         chunks.load(0, 0)
-    monkeypatch.setattr(tabular, "CHUNK_BYTES", 1)
-    monkeypatch.setattr(tabular, "LEAST_ROWS", 3)
-    chunks = tablestreams.Chunks(rows_of(path, **options))
+    monkeypatch.setattr(table_source, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(table_source, "LEAST_ROWS", 3)
+    chunks = table_streams.Chunks(rows_of(path, **options))
     assert [len(chunks.load(0, place)[0]) for place in range(2)] == [3, 3]
     with pytest.raises(ValueError, match=told):
         chunks.load(0, 2)
@@ -480,11 +480,11 @@ def test_a_piece_comes_in_tables_of_any_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_chunks_of_a_piece_may_be_asked_for_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Training and validation read the same piece side by side; an epoch that is entered later begins within one."""
-    monkeypatch.setattr(tabular, "CHUNK_BYTES", 1)
-    monkeypatch.setattr(tabular, "LEAST_ROWS", 3)
+    monkeypatch.setattr(table_source, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(table_source, "LEAST_ROWS", 3)
     path = written(tmp_path / "x.parquet", {"i": np.arange(40)}, row_group_size=20)
     rows = rows_of(path)
-    chunks = tablestreams.Chunks(rows)
+    chunks = table_streams.Chunks(rows)
     random = np.random.default_rng(seed)
     readers = [0, 0, 5]
     while min(readers) < 14:
@@ -495,12 +495,12 @@ def test_chunks_of_a_piece_may_be_asked_for_in_any_order(tmp_path: Path, monkeyp
 
 
 def test_a_large_row_group_is_not_decoded_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabular, "CHUNK_BYTES", 1 << 18)
+    monkeypatch.setattr(table_source, "CHUNK_BYTES", 1 << 18)
     random = np.random.default_rng(0)
     columns = {f"c{each}": random.normal(size=400_000) for each in range(20)}
     rows = rows_of(written(tmp_path / "x.parquet", columns, data_page_size=1 << 14, use_dictionary=False))
     assert rows.pieces.counts == [400_000]
-    chunks = tablestreams.Chunks(rows)
+    chunks = table_streams.Chunks(rows)
     before, taken = pa.total_allocated_bytes(), []
     for place in range(int(chunks.numbers[0])):
         chunks.load(0, place)
@@ -510,10 +510,10 @@ def test_a_large_row_group_is_not_decoded_as_a_whole(tmp_path: Path, monkeypatch
 
 
 def test_a_file_that_changes_within_a_row_group_is_told_at_the_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabular, "CHUNK_BYTES", 1)
-    monkeypatch.setattr(tabular, "LEAST_ROWS", 3)
+    monkeypatch.setattr(table_source, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(table_source, "LEAST_ROWS", 3)
     path = written(tmp_path / "x.parquet", {"i": np.arange(200)})
-    chunks = tablestreams.Chunks(rows_of(path))
+    chunks = table_streams.Chunks(rows_of(path))
     assert chunks.load(0, 0)[0].tolist() == [0, 1, 2]
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(FileError, match=r"expected the file as it was, \d+ bytes, got \d+ bytes, written later"):
@@ -521,14 +521,14 @@ def test_a_file_that_changes_within_a_row_group_is_told_at_the_chunk(tmp_path: P
 
 
 def test_no_file_stays_open_once_the_chunks_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabular, "CHUNK_BYTES", 1)
-    monkeypatch.setattr(tabular, "LEAST_ROWS", 3)
+    monkeypatch.setattr(table_source, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(table_source, "LEAST_ROWS", 3)
     path = written(tmp_path / "x.parquet", {"i": np.arange(200)})
 
     def opened() -> int:
         return sum(os.path.realpath(f"/proc/self/fd/{each}") == str(path) for each in os.listdir("/proc/self/fd"))
 
-    chunks = tablestreams.Chunks(rows_of(path))
+    chunks = table_streams.Chunks(rows_of(path))
     for place in range(66):
         chunks.load(0, place)
     assert opened() == 1

@@ -13,7 +13,7 @@ import tensorflow as tf
 from identities import ids
 
 import tfinput
-from tfinput import seeds
+from tfinput.sampling import seeds
 
 # Within each group TensorFlow's own ops draw the same numbers for all seeds.
 COLLIDING_IN_TENSORFLOW = [(-1, -(2**31)), (0, 2**31 - 1), (1, 2**31, 2**32 - 1, 2**63 - 1), (2**32, 2**63)]

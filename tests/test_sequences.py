@@ -20,12 +20,12 @@ import tensorflow as tf
 from identities import Numbers, ids
 
 import tfinput
-from tfinput.workers import running
+from tfinput.workers import worker_group
 
 
 @pytest.fixture(autouse=True)
 def quick_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(worker_group, "IDLE_SECONDS", 0.2)
 
 
 @pytest.mark.parametrize(("size", "batch"), [(1, 1), (7, 3), (8, 4), (9, 2), (20, 6)])

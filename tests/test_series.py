@@ -15,8 +15,8 @@ import pytest
 import tensorflow as tf
 
 import tfinput
+from tfinput.sampling.time_splits import split
 from tfinput.sources.series import Series, Window
-from tfinput.timesplits import split
 
 
 def windows(dataset: Any) -> list[list[int]]:

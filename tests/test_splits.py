@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from identities import ids
 
 import tfinput
-from tfinput import splits
+from tfinput.sampling import splits
 
 QUICK = settings(max_examples=150, deadline=None)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfinput import steps
+from tfinput.sampling import steps
 
 SIZES = range(21)
 BATCHES = range(1, 8)

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 import tfinput
-from tfinput import straight
-from tfinput.straight import mapped
+from tfinput.runtime import serial_map
+from tfinput.runtime.serial_map import mapped
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3)
 TABLE = tf.constant([7.0, 5.0, 3.0])
@@ -103,29 +103,29 @@ def test_which_functions_are_straight(name: str, monkeypatch: pytest.MonkeyPatch
 def decisions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Notes for each mapped function whether it is straight."""
     noted: list[bool] = []
-    decide = straight._straight
+    decide = serial_map._straight
 
     def noting(traced: Any) -> bool:
         noted.append(decide(traced))
         return noted[-1]
 
-    monkeypatch.setattr(straight, "_straight", noting)
+    monkeypatch.setattr(serial_map, "_straight", noting)
     return noted
 
 
 def test_a_function_for_another_device_is_left_to_tensorflow() -> None:
     traced = tf.function(lambda row: _placed(row, "GPU:0")).get_concrete_function(tf.TensorSpec((3,)))
-    assert not straight._straight(traced)
+    assert not serial_map._straight(traced)
 
 
 def test_functions_with_variables_are_left_to_tensorflow_beside_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     variable = tf.Variable(TABLE)
     traced = tf.function(lambda row: row * variable).get_concrete_function(tf.TensorSpec((3,)))
     plain = tf.function(lambda row: row * TABLE).get_concrete_function(tf.TensorSpec((3,)))
-    assert straight._straight(traced)
-    monkeypatch.setattr(straight, "_cpus_only", lambda: False)
-    assert not straight._straight(traced)
-    assert straight._straight(plain)
+    assert serial_map._straight(traced)
+    monkeypatch.setattr(serial_map, "_cpus_only", lambda: False)
+    assert not serial_map._straight(traced)
+    assert serial_map._straight(plain)
 
 
 def test_a_traced_function_is_traced_once_for_datasets_alike() -> None:

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 import tfinput
 from tfinput.errors import FileError, MissingFileError
-from tfinput.sources import catalog
+from tfinput.sources.records import tfds_sections
 
 FORMATS = ["tfrecord", "array_record", "parquet"]
 GOLDEN = [[6, 4, 2, 11, 1, 7, 5, 8, 0, 10, 9, 3, 12], [1, 10, 3, 2, 7, 6, 8, 5, 12, 0, 4, 9, 11]]
@@ -322,7 +322,7 @@ def test_damage_is_told_with_file_and_record(prepared: dict[str, Any], tmp_path:
     ):
         list(feed.validation)
     with pytest.raises(ValueError, match=r"pictures: expected files on this machine, got gs://bucket/file"):
-        catalog.refuse_missing([catalog.Stretch(b"gs://bucket/file", 0, 1, 1)], "pictures", "")
+        tfds_sections.refuse_missing([tfds_sections.Stretch(b"gs://bucket/file", 0, 1, 1)], "pictures", "")
 
 
 def test_a_record_that_cannot_be_parsed_is_told(prepared: dict[str, Any], tmp_path: Path) -> None:

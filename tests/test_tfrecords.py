@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import tfinput
 from tfinput.errors import FileError
-from tfinput.sources import records
+from tfinput.sources.records import tfrecord_index
 
 FEATURES = {"x": tf.io.FixedLenFeature([], tf.int64), "y": tf.io.FixedLenFeature([], tf.int64)}
 
@@ -255,7 +255,7 @@ def small(path: Path) -> bytes:
 
 
 def boundaries() -> list[int]:
-    return list(itertools.accumulate((len(row) + records.FRAME for row in SMALL), initial=0))
+    return list(itertools.accumulate((len(row) + tfrecord_index.FRAME for row in SMALL), initial=0))
 
 
 def read_all(path: Path, **options: Any) -> list[bytes]:
@@ -306,7 +306,7 @@ def test_a_changed_byte_anywhere_is_told_or_left_out(tmp_path: Path) -> None:
         # A length that cannot be true is told when the feed is built, all else when the record is read.
         if 1 <= place - boundaries()[hit] < 8:
             with pytest.raises(FileError, match=re.escape(str(path))):
-                records.index(str(path).encode(), None, False)
+                tfrecord_index.index(str(path).encode(), None, False)
         if place not in fields() or (hit and place == boundaries()[hit]):
             continue
         with pytest.raises(tf.errors.OpError, match=rf"tfinput: {re.escape(str(path))}, record {hit}: expected a sound record"):
@@ -322,7 +322,7 @@ def test_a_changed_byte_anywhere_is_told_or_left_out(tmp_path: Path) -> None:
 def test_skipping_a_cut_end_and_several_records(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tfrecord", (b"%08d" % number for number in range(400)))
     data = bytearray(path.read_bytes())
-    size = 8 + records.FRAME
+    size = 8 + tfrecord_index.FRAME
     assert len(data) == 400 * size
     for number in (0, 5, 6, 130, 399):
         data[number * size + 20] ^= 1

@@ -20,9 +20,10 @@ import pytest
 from identities import ids, shard_without_end
 
 import tfinput
-from tfinput.builders import endings
-from tfinput.sources import generators, memory
-from tfinput.workers import producing
+from tfinput.builders import _endings
+from tfinput.material import rows
+from tfinput.sources.python import generators
+from tfinput.workers import generator_thread
 
 X = np.arange(6, dtype="float32")
 
@@ -127,7 +128,7 @@ class Silent:
 
 
 def test_an_iterator_without_end_stops_at_a_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda: 40e6)
+    monkeypatch.setattr(rows, "free_bytes", lambda: 40e6)
     for element in (np.zeros(100_000), "x" * 100_000):
 
         class Large(Silent):
@@ -212,7 +213,7 @@ def beside() -> Iterator[Any]:
 def test_what_ends_is_counted(examples: Any) -> None:
     feed = tfinput.from_generator(examples, batch_size=6, shuffle=False)
     assert ids(feed.examples()) == [[0, 1, 2, 3, 4, 5]]
-    assert endings.never(examples()) == ""
+    assert _endings.never(examples()) == ""
 
 
 # Live generators.
@@ -262,7 +263,7 @@ def test_fit_goes_on_with_a_generator_that_waits_for_each_step() -> None:
 
 
 def test_a_pass_that_has_given_all_and_does_not_end_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(producing, "LAST_SECONDS", 0.5)
+    monkeypatch.setattr(generator_thread, "LAST_SECONDS", 0.5)
     go_on = threading.Event()
 
     def examples() -> Iterator[Any]:
@@ -287,7 +288,7 @@ def test_a_slow_pass_that_is_too_long_is_still_an_error() -> None:
 
 
 def test_a_generator_that_waits_for_more_than_it_gave_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(producing, "STILL_SECONDS", 0.5)
+    monkeypatch.setattr(generator_thread, "STILL_SECONDS", 0.5)
     go_on = threading.Event()
 
     def examples() -> Iterator[Any]:
@@ -376,10 +377,10 @@ def volumes() -> Iterator[Any]:
 
 def test_large_examples_get_a_window_by_free_memory_and_a_small_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 32 MiB each."""
-    monkeypatch.setattr(memory, "free_bytes", lambda: float(40 << 30))
+    monkeypatch.setattr(rows, "free_bytes", lambda: float(40 << 30))
     assert "; shuffled among 32" in repr(tfinput.from_generator(volumes, size=64, batch_size=2))
     for free, window in ((5 << 30, 4), (1 << 30, 2), (0, 2)):
-        monkeypatch.setattr(memory, "free_bytes", lambda free=free: float(free))
+        monkeypatch.setattr(rows, "free_bytes", lambda free=free: float(free))
         with pytest.warns(UserWarning, match=f"volumes: large examples are shuffled among {window} only, for which there is memory. Pass"):
             feed = tfinput.from_generator(volumes, size=64, batch_size=2)
         assert f"; shuffled among {window}" in repr(feed)
@@ -388,12 +389,12 @@ def test_large_examples_get_a_window_by_free_memory_and_a_small_one_is_told(monk
 
 
 def test_the_size_of_examples_whose_lengths_vary_is_that_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda: float(8 << 30))
+    monkeypatch.setattr(rows, "free_bytes", lambda: float(8 << 30))
     feed = tfinput.from_generator(lambda: iter([np.zeros((2048, 1024))] * 2), size=100, ragged=True, batch_size=2)
     assert "shuffled among 16" in repr(feed)
 
 
 def test_free_memory_is_known() -> None:
-    assert 0 < memory.free_bytes() < 1 << 50
-    assert memory.window(1000) == memory.WINDOW
-    assert memory.window(64 << 20, by_memory=False) == 1
+    assert 0 < rows.free_bytes() < 1 << 50
+    assert rows.window(1000) == rows.WINDOW
+    assert rows.window(64 << 20, by_memory=False) == 1

@@ -12,8 +12,8 @@ from pictures import encoded, noise, written
 from test_straight import decisions
 
 import tfinput
-from tfinput.sources import images, usual
-from tfinput.sources.looks import FEW
+from tfinput.sources.images import fast_path, image_source
+from tfinput.sources.images.resize import FEW
 
 COUNT = 24
 # Of every third file in order (first the even ones) the header is read when the feed is built: not of these.
@@ -40,7 +40,7 @@ def folder(path: Path, kind: str, odd: dict[int, bytes] | None = None, size: tup
 def epoch(path: Path, quick: bool, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[Any]:
     with monkeypatch.context() as patch:
         if not quick:
-            patch.setattr(usual, "decoder", lambda *_: None)
+            patch.setattr(fast_path, "decoder", lambda *_: None)
         feed = tfinput.from_images(path, **{"image_size": (7, 6), "batch_size": 8, "verbose": False, **options})
         batches = [*feed.repeated.take(feed.steps_per_epoch), *feed.examples("train")]
     return [[part.numpy() for part in batch] for batch in batches]
@@ -80,13 +80,13 @@ def test_pixels_are_the_same(kind: str, name: str, odd: bool, tmp_path: Path, mo
 @pytest.mark.floor
 def test_a_block_of_the_usual_kind_never_takes_the_way_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    pixels = images.pixels
+    pixels = image_source.pixels
 
     def counted(contents: Any, *rest: Any) -> Any:
         passed = tf.numpy_function(lambda data: (taken.append(1), data)[1], [contents], tf.string)
         return pixels(tf.ensure_shape(passed, ()), *rest)
 
-    monkeypatch.setattr(images, "pixels", counted)
+    monkeypatch.setattr(image_source, "pixels", counted)
     folder(tmp_path, "JPEG", {22: ODD["PNG"]})
     feed = tfinput.from_images(tmp_path, image_size=(7, 6), batch_size=8, verbose=False)
     assert sum(len(batch[0]) for batch in feed.examples("train")) == COUNT
@@ -110,8 +110,8 @@ def test_scales_of_fast_decoding_that_differ(tmp_path: Path, monkeypatch: pytest
     assert not same(quickly, epoch(tmp_path, True, monkeypatch, **(asked | {"decode": "exact"})))
     folder(tmp_path, "JPEG", {0: encoded(noise(120, 110), "JPEG")}, (40, 52))
     paths = sorted(str(path).encode() for path in tmp_path.rglob("*.jpg"))
-    assert usual.decoder(paths, usual.Look((10, 13))) is not None
-    assert usual.decoder(paths, usual.Look((10, 13), fast=True)) is None
+    assert fast_path.decoder(paths, fast_path.Look((10, 13))) is not None
+    assert fast_path.decoder(paths, fast_path.Look((10, 13), fast=True)) is None
 
 
 def test_colours_of_print_are_decoded_and_refused_as_gray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_files_of_another_kind_are_not_reported_on_the_console(
 def test_folders_without_a_usual_kind_have_no_quick_way(tmp_path: Path) -> None:
     def found(name: str, odd: dict[int, bytes]) -> bool:
         paths = sorted(str(path).encode() for path in folder(tmp_path / name, "PNG", odd).rglob("*.jpg"))
-        return usual.decoder(paths, usual.Look((7, 6))) is not None
+        return fast_path.decoder(paths, fast_path.Look((7, 6))) is not None
 
     # The first file is always looked at.
     assert found("pure", {})
@@ -165,7 +165,7 @@ def test_folders_without_a_usual_kind_have_no_quick_way(tmp_path: Path) -> None:
     for end, quick in {"JPEG": True, "jfif": True, "png": False}.items():
         last = Path(paths[-1].decode()).with_suffix(f".{end}")
         Path(paths[-1].decode()).rename(last)
-        assert (usual.decoder([*paths[:-1], str(last).encode()], usual.Look((7, 6))) is not None) == quick
+        assert (fast_path.decoder([*paths[:-1], str(last).encode()], fast_path.Look((7, 6))) is not None) == quick
         last.rename(paths[-1].decode())
     gone = [str(tmp_path / "gone.png").encode()]
-    assert usual.decoder(gone, usual.Look((7, 6))) is None
+    assert fast_path.decoder(gone, fast_path.Look((7, 6))) is None

@@ -22,11 +22,11 @@ import pytest
 from faulty import DEATHS, ERRORS, HANGS, Items
 from fetched import BATCH, SIZE, everything, fetcher, one_pass
 
-from tfinput import interrupts
 from tfinput.errors import WorkerDied
-from tfinput.workers import running, thread
-from tfinput.workers.fetching import Fetcher, part_rows
-from tfinput.workers.slots import Slots
+from tfinput.runtime import ctrl_c
+from tfinput.workers import thread, worker_group
+from tfinput.workers.requests import Fetcher, part_rows
+from tfinput.workers.shared_memory import Slots
 
 PLACES = (0, 11, SIZE - 1)
 pytestmark = pytest.mark.timeout(120)
@@ -63,9 +63,9 @@ def settled(before: State, seconds: float = 5) -> None:
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if "when_nobody_waits" not in request.node.name:
-        monkeypatch.setattr(running, "IDLE_SECONDS", 0.2)
+        monkeypatch.setattr(worker_group, "IDLE_SECONDS", 0.2)
         monkeypatch.setattr(thread, "IDLE_SECONDS", 0.2)
-    interrupts.install()  # Its pipe stays.
+    ctrl_c.install()  # Its pipe stays.
     before = State()
     yield
     settled(before)

@@ -14,18 +14,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfinput.builders.arrays import from_arrays
-    from tfinput.builders.audio import from_audio
-    from tfinput.builders.catalog import from_tfds
-    from tfinput.builders.datasets import from_dataset
-    from tfinput.builders.generators import from_generator
-    from tfinput.builders.images import from_images
-    from tfinput.builders.mixing import mix
-    from tfinput.builders.records import from_tfrecords
-    from tfinput.builders.sequences import from_sequence
-    from tfinput.builders.series import from_timeseries
-    from tfinput.builders.tables import from_csv, from_parquet
-    from tfinput.builders.text import from_text
+    from tfinput.builders.from_arrays import from_arrays
+    from tfinput.builders.from_audio import from_audio
+    from tfinput.builders.from_dataset import from_dataset
+    from tfinput.builders.from_generator import from_generator
+    from tfinput.builders.from_images import from_images
+    from tfinput.builders.from_sequence import from_sequence
+    from tfinput.builders.from_tables import from_csv, from_parquet
+    from tfinput.builders.from_text import from_text
+    from tfinput.builders.from_tfds import from_tfds
+    from tfinput.builders.from_tfrecords import from_tfrecords
+    from tfinput.builders.from_timeseries import from_timeseries
+    from tfinput.builders.mix import mix
     from tfinput.feed import Feed
 
 __version__ = "0.1.0"
@@ -49,19 +49,19 @@ __all__ = [
 # Importing tfinput must not import TensorFlow (two seconds): a name is looked up when it is first used.
 _HOMES = {
     "Feed": "tfinput.feed",
-    "from_arrays": "tfinput.builders.arrays",
-    "from_audio": "tfinput.builders.audio",
-    "from_csv": "tfinput.builders.tables",
-    "from_dataset": "tfinput.builders.datasets",
-    "from_generator": "tfinput.builders.generators",
-    "from_images": "tfinput.builders.images",
-    "from_parquet": "tfinput.builders.tables",
-    "from_sequence": "tfinput.builders.sequences",
-    "from_text": "tfinput.builders.text",
-    "from_tfds": "tfinput.builders.catalog",
-    "from_tfrecords": "tfinput.builders.records",
-    "from_timeseries": "tfinput.builders.series",
-    "mix": "tfinput.builders.mixing",
+    "from_arrays": "tfinput.builders.from_arrays",
+    "from_audio": "tfinput.builders.from_audio",
+    "from_csv": "tfinput.builders.from_tables",
+    "from_dataset": "tfinput.builders.from_dataset",
+    "from_generator": "tfinput.builders.from_generator",
+    "from_images": "tfinput.builders.from_images",
+    "from_parquet": "tfinput.builders.from_tables",
+    "from_sequence": "tfinput.builders.from_sequence",
+    "from_text": "tfinput.builders.from_text",
+    "from_tfds": "tfinput.builders.from_tfds",
+    "from_tfrecords": "tfinput.builders.from_tfrecords",
+    "from_timeseries": "tfinput.builders.from_timeseries",
+    "mix": "tfinput.builders.mix",
 }
 
 

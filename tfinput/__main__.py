@@ -38,13 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     if asked.command == "inspect":
         return _inspect(asked.path)
-    from tfinput import demo
+    from tfinput.cli import demo
 
     return demo.run(asked.epochs, asked.batch_size, asked.seed)
 
 
 def _inspect(path: str) -> int:
-    from tfinput import inspection
+    from tfinput.cli import inspection
 
     try:
         lines, sound = inspection.report(path)

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from tfinput import fitting, identity, interrupts, options, pipeline, seeds, shown
-from tfinput.epoch_counter import EpochCounter
+from tfinput import options
+from tfinput.engine import feed_repr, identity, model_checks, pipeline
 from tfinput.errors import refusal, short
-from tfinput.labels import balanced, classes
-from tfinput.order import Members
-from tfinput.source import Source
-from tfinput.steps import ALONE, even_batch_size, layout, position, whole
+from tfinput.runtime import ctrl_c
+from tfinput.sampling import seeds
+from tfinput.sampling.epoch_counter import EpochCounter
+from tfinput.sampling.labels import balanced, classes
+from tfinput.sampling.order import Members
+from tfinput.sampling.steps import ALONE, even_batch_size, layout, position, whole
+from tfinput.sources.base import Source
 
 NAMES = ("train", "validation", "test")
 
@@ -211,7 +214,7 @@ class Feed:
 
     def __iter__(self) -> Iterator[Any]:
         """Give train and validation, and test where there is one, for `train, validation = feed`."""
-        interrupts.refresh()
+        ctrl_c.refresh()
         return iter((self.train, self.validation, self.test) if "test" in self.parts else (self.train, self.validation))
 
     def fit_args(self, model: Any = None) -> dict[str, Any]:
@@ -225,14 +228,14 @@ class Feed:
             ValueError: if `steps_per_execution` does not divide `steps_per_epoch`.
 
         """
-        fitting.check_devices(self.settings, model)
+        model_checks.check_devices(self.settings, model)
         train = self.parts["train"]
         sizes = {name: (self._size(name), self._batch_size(name)) for name in self.parts}
         if train.source.batches is None:
-            fitting.check_first_batches(self.settings, train.members.drawn, self.step, sizes, model)
+            model_checks.check_first_batches(self.settings, train.members.drawn, self.step, sizes, model)
         if model is not None:
-            fitting.check_execution(model, train.members.drawn, self.settings)
-            fitting.check_metrics(model, sizes, self.settings)
+            model_checks.check_execution(model, train.members.drawn, self.settings)
+            model_checks.check_metrics(model, sizes, self.settings)
         given = {"x": self.repeated, "steps_per_epoch": self.steps_per_epoch, "shuffle": False}
         if "validation" in self.parts:
             given |= {"validation_data": self.validation, "validation_steps": self.validation_steps}
@@ -240,7 +243,7 @@ class Feed:
 
     def evaluate_args(self, split: str = "validation") -> dict[str, Any]:
         """Keyword arguments for `model.evaluate`: one whole pass over a split, unshuffled and unaugmented."""
-        fitting.check_devices(self.settings)
+        model_checks.check_devices(self.settings)
         dataset = self._full(split)
         return {"x": dataset, "steps": int(dataset.cardinality())}
 
@@ -261,7 +264,7 @@ class Feed:
         return self._full(split)
 
     def _full(self, split: str) -> Any:
-        interrupts.refresh()
+        ctrl_c.refresh()
         if split not in self.parts:
             made = [name for name in NAMES if name in self.parts]
             fix = "Pass validation_split or validation_data (test_split, test_data) to the builder."
@@ -318,9 +321,9 @@ class Feed:
             raise refusal("class_weight", "one array of class labels y", "none", "Compute the weights from your own labels.")
         return balanced(classes("class_weight", labels[part.members.indices]))
 
-    def _rows(self) -> list[shown.Row]:
+    def _rows(self) -> list[feed_repr.Row]:
         steps = {"train": self.steps_per_epoch, "validation": self.validation_steps, "test": self.test_steps}
-        return [shown.Row(name, self._size(name), steps[name], self._rows_of_batch(name)) for name in NAMES if name in self.parts]
+        return [feed_repr.Row(name, self._size(name), steps[name], self._rows_of_batch(name)) for name in NAMES if name in self.parts]
 
     def __repr__(self) -> str:
         train = self.parts["train"]
@@ -328,7 +331,7 @@ class Feed:
         where += f"; {train.members.quotas.told}" if train.members.quotas is not None else ""
         where += f"; skipped broken files: {len(self.skipped)}" if self.skipped else ""
         where += f"; from epoch {self.epoch}, step {self.step}" if self.epoch or self.step else ""
-        return shown.line(self.parts["train"].source.name, self._rows(), f"seed={seeds.written(self.seed)}{where}")
+        return feed_repr.line(self.parts["train"].source.name, self._rows(), f"seed={seeds.written(self.seed)}{where}")
 
     def _repr_html_(self) -> str:
-        return shown.table(self.parts["train"].source.name, self._rows(), seeds.written(self.seed), self.element_spec)
+        return feed_repr.table(self.parts["train"].source.name, self._rows(), seeds.written(self.seed), self.element_spec)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypedDict, TypeVar, get_type_hints
 
-from tfinput import seeds
 from tfinput.errors import nearest, refusal, short
-from tfinput.steps import ALONE, Shares, whole
+from tfinput.sampling import seeds
+from tfinput.sampling.steps import ALONE, Shares, whole
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -136,7 +136,7 @@ def common_options(builder: Callable[P, R]) -> Callable[P, R]:
 
 def known(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
     """The given options over the defaults; an unknown name is refused with the nearest known one, or where it belongs."""
-    from tfinput import devices
+    from tfinput.engine import devices
 
     devices.spare_gpus()  # Here, since a builder begins with this, and TensorFlow with the builder's first array.
     for name in given:

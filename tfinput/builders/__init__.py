@@ -1,1 +1,1 @@
-"""The builders: each turns one kind of material into a Feed."""
+"""Builders: one public function a file, named like it. Arguments in, a `Feed` out; modules that begin with an underscore serve them."""

@@ -1,1 +1,1 @@
-"""The builders' materials: one module per family. No module here knows about batches, order or epochs."""
+"""Sources: what examples are and how many, one module or package a family. No module here knows of batches, order or epochs."""

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfinput.callback import weakly
 from tfinput.errors import refusal
-from tfinput.source import Source
-from tfinput.sources import frames
-from tfinput.sources.leaves import Leaf, leaves
+from tfinput.material import pairing
+from tfinput.material.columns import Leaf, leaves
+from tfinput.runtime.python_op import weakly
+from tfinput.sources.base import Source
 
 # The names of the columns of tables, by their paths.
 Columns = dict[str, tuple[Any, ...]]
@@ -57,7 +57,7 @@ def _with_columns(element: Any, columns: Columns, said: str) -> Any:
         path = leaf.path.removeprefix(said)
         if leaf.columns is None or path not in columns:
             return leaf
-        return leaf.put(columns=frames.column_order(leaf.path, leaf.columns, f"the training {path}", columns[path]))
+        return leaf.put(columns=pairing.column_order(leaf.path, leaf.columns, f"the training {path}", columns[path]))
 
     return tf.nest.map_structure(put, element)
 
@@ -72,7 +72,7 @@ def _named(element: Any, name: str, said: str) -> Source:
     moved: list[str] = []
 
     def put(leaf: Leaf) -> Leaf:
-        order = None if leaf.names is None else frames.order(leaf.path, leaf.names, first.path, first.names)
+        order = None if leaf.names is None else pairing.order(leaf.path, leaf.names, first.path, first.names)
         moved.extend([leaf.path] if order is not None else [])
         return leaf if order is None else leaf.put(order)
 

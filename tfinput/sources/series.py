@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfinput.errors import refusal
-from tfinput.source import Source
-from tfinput.sources import arrays, frames
-from tfinput.sources.leaves import Leaf, leaves, memory_leaf
-from tfinput.sources.memory import Array, TensorRows, aligned
+from tfinput.material import pairing
+from tfinput.material.columns import Leaf, leaves, memory_leaf
+from tfinput.material.rows import Array, TensorRows, aligned
+from tfinput.sources import arrays
+from tfinput.sources.base import Source
 
 # A dict would be many series here.
 COLUMNS = "Windows are made of numbers: turn the column into some (a date into seconds, say), or drop it."
@@ -179,14 +180,14 @@ def _series(path: str, value: Any, trained: list[Leaf] | None) -> dict[str, Leaf
 def _with_columns(leaf: Leaf, first: Leaf) -> Leaf:
     if leaf.columns is None or first.columns is None:
         return leaf
-    return leaf.put(columns=frames.column_order(leaf.path, leaf.columns, first.path, first.columns))
+    return leaf.put(columns=pairing.column_order(leaf.path, leaf.columns, first.path, first.columns))
 
 
 def _beside(leaf: Leaf, aim: Leaf) -> Leaf:
     """The targets with each beside the row of the data that it belongs to."""
     if leaf.names is None or aim.names is None:
         return aim
-    return aim.put(frames.follow(aim.path, aim.names, leaf.path, leaf.names))
+    return aim.put(pairing.follow(aim.path, aim.names, leaf.path, leaf.names))
 
 
 def _counted(found: dict[str, Leaf]) -> str:

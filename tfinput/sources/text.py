@@ -8,13 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfinput.callback import weakly
 from tfinput.errors import FileError, MissingFileError, refusal
-from tfinput.source import Loader, Source
-from tfinput.sources.folders import shown
-from tfinput.sources.leaves import Leaf, digest_files, fingerprint
-from tfinput.sources.memory import TensorRows, strings
-from tfinput.sources.targets import Targets
+from tfinput.material.columns import Leaf, digest_files, fingerprint
+from tfinput.material.folders import shown
+from tfinput.material.rows import TensorRows, strings
+from tfinput.material.targets import Targets
+from tfinput.runtime.python_op import weakly
+from tfinput.sources.base import Loader, Source
 
 BOM = b"\xef\xbb\xbf"
 UTF8 = "utf-8"

@@ -1,1 +1,1 @@
-"""Python code that makes examples: run in a thread or in worker processes, ahead of the training step, and never waited for in vain."""
+"""Workers: Python code that makes examples ahead of the training step, in a thread or in processes. No TensorFlow here."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tfinput.errors import refusal, short
-from tfinput.sources.elements import Form
-from tfinput.sources.values import Array
+from tfinput.material.forms import Form
+from tfinput.material.nests import Array
 
 LOAD = -1  # in messages, in place of the number of a part: a job to load, or what became of that
 

@@ -9,10 +9,10 @@ import threading
 import time
 
 from tfinput.errors import refusal
-from tfinput.workers.fetching import Ticket
 from tfinput.workers.job import Job
 from tfinput.workers.process import dumped
-from tfinput.workers.running import Run
+from tfinput.workers.requests import Ticket
+from tfinput.workers.worker_group import Run
 
 
 class Pool:

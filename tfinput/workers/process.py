@@ -15,9 +15,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tfinput.errors import refusal, short
-from tfinput.workers.fetching import Ticket
 from tfinput.workers.job import Part
-from tfinput.workers.slots import unnamed_file
+from tfinput.workers.requests import Ticket
+from tfinput.workers.shared_memory import unnamed_file
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tfinput.workers.{module} import main; main(*map(int, sys.argv[1:]))"

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from tfinput.errors import refusal
-from tfinput.sources.elements import Form
-from tfinput.sources.values import Array
+from tfinput.material.forms import Form
+from tfinput.material.nests import Array
 
 # Hashes that are kept, eight bytes each: a quarter of a million examples of sixteen arrays tell as much as all would.
 ENTRIES = 1 << 22

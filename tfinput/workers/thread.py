@@ -11,11 +11,11 @@ import time
 import traceback
 from collections.abc import Callable
 
-from tfinput import garbage
 from tfinput.errors import refusal
-from tfinput.sources.memory import Buffers
-from tfinput.workers.fetching import Ticket
+from tfinput.material.rows import Buffers
+from tfinput.runtime import gc_deferral
 from tfinput.workers.job import Job, failure
+from tfinput.workers.requests import Ticket
 
 IDLE_SECONDS = 2.0
 LOOK_SECONDS = 0.5
@@ -74,10 +74,10 @@ class _Run:
         self._over = False
         self._at: tuple[Ticket, int, float] | None = None  # the batch in work, the element, since when
         self._ender: Ender | None = None
-        self._thread = threading.Thread(target=garbage.kept_away(self._work), name="tfinput-elements", daemon=True)
+        self._thread = threading.Thread(target=gc_deferral.kept_away(self._work), name="tfinput-elements", daemon=True)
         self._thread.start()
         if timeout is not None:
-            threading.Thread(target=garbage.kept_away(self._watch), name="tfinput-watch", daemon=True).start()
+            threading.Thread(target=gc_deferral.kept_away(self._watch), name="tfinput-watch", daemon=True).start()
 
     def take(self, ticket: Ticket) -> bool:
         """Line a batch up, unless this thread has ended."""

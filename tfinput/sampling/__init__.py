@@ -1,0 +1,1 @@
+"""Sampling: which examples train, and when. Whole numbers, hashes and permutations."""

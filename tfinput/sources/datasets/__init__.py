@@ -1,0 +1,1 @@
+"""Sources over `tf.data` datasets of the user's own."""

@@ -1,0 +1,1 @@
+"""Sources of pictures: what files hold, how they are decoded, and what becomes of masks."""

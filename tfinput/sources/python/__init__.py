@@ -1,0 +1,1 @@
+"""Sources over Python code: sequences and generators."""

@@ -1,0 +1,1 @@
+"""Sources of serialized records: TFRecord, ArrayRecord, and what TensorFlow Datasets prepared."""

@@ -1,0 +1,1 @@
+"""Sources over tables: CSV and Parquet, in memory or streamed."""
