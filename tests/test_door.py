@@ -17,6 +17,7 @@ from tfinput import options
 
 NAMES = [
     "Feed",
+    "errors",
     "from_arrays",
     "from_audio",
     "from_csv",
@@ -39,7 +40,7 @@ def test_the_door_names_what_users_may_use_and_every_name_leads_somewhere() -> N
     assert set(NAMES) <= set(dir(tfinput))
     for name in NAMES:
         found = getattr(tfinput, name)
-        assert found.__module__.startswith("tfinput.")
+        assert getattr(found, "__module__", found.__name__).startswith("tfinput.")
         assert found.__doc__
     assert re.fullmatch(r"\d+\.\d+\.\d+", tfinput.__version__)
 

@@ -1,8 +1,10 @@
-"""Imports go down only: what is low knows nothing of what is high."""
+"""Imports go down nine rows only: what is low knows nothing of what is high."""
 
 from __future__ import annotations
 
 import ast
+import collections
+import re
 from pathlib import Path
 
 import pytest
@@ -10,87 +12,27 @@ import pytest
 import tfinput
 
 ROOT = Path(tfinput.__file__).parent
-# From the top down; modules of one row do not know each other.
+# From the top down. Packages and modules of one row do not know each other; inside a package there is no circle.
 ROWS = [
-    ["__main__"],
-    ["demo", "inspection"],
-    ["__init__"],
-    [
-        "builders.arrays",
-        "builders.images",
-        "builders.audio",
-        "builders.text",
-        "builders.records",
-        "builders.tables",
-        "builders.sequences",
-        "builders.series",
-        "builders.mixing",
-        "builders.catalog",
-        "builders.datasets",
-        "builders.generators",
-    ],
-    ["builders.tablefiles"],
-    ["builders.subjects", "builders.signatures", "builders.endings", "builders.masks"],
-    ["builders.names"],
-    ["builders.__init__"],
-    ["assembly", "screening", "mixing"],
-    ["feed", "cache"],
-    ["shown", "digests", "cachefolder", "pipeline"],
-    ["windows", "hooks", "padding", "fitting", "identity"],
-    ["layers", "options"],
-    ["companions", "draws"],
-    ["scenes"],
-    ["devices"],
-    ["sources.tablestreams", "sources.generators"],
-    ["sources.tabular", "sources.series", "sources.catalog"],
-    [
-        "sources.arrays",
-        "sources.images",
-        "sources.audio",
-        "sources.text",
-        "sources.shards",
-        "sources.sequences",
-        "sources.datasets",
-        "sources.hazards",
-    ],
-    ["sources.varying"],
-    ["workers.pool", "workers.thread", "workers.producing", "workers.generating", "workers.looking"],
-    ["workers.running"],
-    ["workers.process", "workers.child"],
-    ["workers.fetching"],
-    ["workers.job", "workers.slots", "workers.packing", "workers.sameness"],
-    ["workers.__init__"],
-    ["sources.usual"],
-    ["sources.targets", "sources.encoded", "sources.decoding", "sources.arrayrecords"],
-    ["sources.rare"],
-    ["sources.masks"],
-    ["sources.looks", "sources.palettes"],
-    ["sources.records"],
-    ["sources.leaves"],
-    ["sources.files", "sources.tables", "sources.csvtable", "sources.parquet"],
-    ["sources.csvparse"],
-    ["sources.csvfiles", "sources.columns"],
-    ["sources.csvscan", "sources.roles"],
-    ["sources.csvheader"],
-    ["sources.hdf5", "sources.mapped"],
-    ["sources.memory", "sources.folders", "sources.formats", "sources.branches", "sources.wav", "sources.elements", "sources.examples"],
-    ["sources.values", "sources.frames"],
-    ["sources.__init__"],
-    ["timesplits"],
-    ["source", "splits"],
-    ["order", "labels", "numbering"],
-    ["quotas"],
-    ["epoch_counter", "seeds", "steps"],
-    ["guard", "returned", "straight"],
-    ["errors", "callback", "interrupts"],
-    ["garbage"],
+    ["cli", "__main__"],
+    ["api", "__init__"],
+    ["builders"],
+    ["feed"],
+    ["engine"],
+    ["sources", "options"],
+    ["workers"],
+    ["material", "sampling", "runtime"],
+    ["errors"],
 ]
 HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
-NO_TENSORFLOW = ["__init__", "epoch_counter", "errors", "garbage", "interrupts", "labels", "options", "seeds", "shown", "source", "steps"]
-# Worker processes load these.
-NO_TENSORFLOW += ["sources.elements", "sources.frames", "sources.values"]
-NO_TENSORFLOW += ["workers.__init__", "workers.child", "workers.fetching", "workers.job"]
-NO_TENSORFLOW += ["workers.looking", "workers.pool", "workers.process", "workers.running", "workers.sameness", "workers.slots"]
+# What anyone may import at the top without paying for TensorFlow; worker processes load the last four.
+NO_TENSORFLOW = ["__init__", "errors", "options", "engine.feed_repr", "sources.base", "runtime.gc_deferral", "runtime.ctrl_c"]
+NO_TENSORFLOW += [f"sampling.{name}" for name in ("epoch_counter", "labels", "numbering", "seeds", "steps")]
+NO_TENSORFLOW += ["material.forms", "material.nests", "material.pairing"]
+NO_TENSORFLOW += [f"workers.{name}" for name in ("first_item", "job", "pool", "process", "requests", "sameness", "shared_memory")]
+NO_TENSORFLOW += ["workers.worker_group", "workers.worker_main"]
+# The dialect that names once were in.
+DIALECT = {"told", "made", "found", "given", "kept", "said", "whole", "each", "usual", "usually", "straight", "look", "looks"}
 
 
 def modules() -> dict[str, Path]:
@@ -110,28 +52,42 @@ def imported(path: Path, top_level: bool = False) -> set[str]:
     return found
 
 
-def own(path: Path) -> set[str]:
+def own(path: Path, top_level: bool = False) -> set[str]:
     """Modules of this library that a module imports, by their short names."""
-    names = {name.removeprefix("tfinput.") for name in imported(path) if name.startswith("tfinput.")}
+    names = {name.removeprefix("tfinput.") for name in imported(path, top_level) if name.startswith("tfinput.")}
     known = {name.removesuffix(".__init__"): name for name in modules()}
     return {known[name] for name in names if name in known}
 
 
-def test_every_module_has_its_place() -> None:
-    assert set(modules()) == set(HEIGHT)
+def package(name: str) -> str:
+    return name.split(".")[0]
+
+
+def test_every_module_is_in_a_row() -> None:
+    assert {package(name) for name in modules()} == set(HEIGHT)
 
 
 @pytest.mark.parametrize("name", modules())
 def test_a_module_imports_only_what_lies_below_it(name: str) -> None:
-    upward = {other for other in own(modules()[name]) if HEIGHT[other] >= HEIGHT[name]}
+    others = {other for other in own(modules()[name]) if package(other) != package(name)}
+    # `python -m tfinput` is the door of the commands.
+    upward = {other for other in others if HEIGHT[package(other)] >= HEIGHT[package(name)] and name != "__main__"}
     assert not upward
 
 
+def test_no_imports_run_in_a_circle() -> None:
+    left = {name: own(path, top_level=True) - {name} for name, path in modules().items()}
+    while left:
+        free = {name for name, needs in left.items() if not needs & set(left)}
+        assert free, f"a circle among {sorted(left)}"
+        left = {name: needs for name, needs in left.items() if name not in free}
+
+
 def test_the_reader_of_imports_sees_them() -> None:
-    assert {"cache", "splits", "errors"} <= own(modules()["assembly"])
-    assert {"builders.arrays", "feed"} <= own(modules()["__init__"])
-    assert "tensorflow" in imported(modules()["seeds"])
-    assert "tensorflow" not in imported(modules()["seeds"], top_level=True)
+    assert {"engine.cache", "sampling.splits", "errors"} <= own(modules()["builders._build"])
+    assert {"builders.from_arrays", "feed"} <= own(modules()["api"])
+    assert "tensorflow" in imported(modules()["sampling.seeds"])
+    assert "tensorflow" not in imported(modules()["sampling.seeds"], top_level=True)
 
 
 @pytest.mark.parametrize("name", NO_TENSORFLOW)
@@ -139,12 +95,31 @@ def test_what_needs_no_tensorflow_does_not_import_it_at_the_top(name: str) -> No
     assert not {"tensorflow", "keras"} & imported(modules()[name], top_level=True)
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if name.startswith("sources.")])
+@pytest.mark.parametrize("name", [name for name in modules() if package(name) in ("sources", "material")])
 def test_no_source_knows_of_batches_order_or_epochs(name: str) -> None:
-    assert not own(modules()[name]) & {"order", "pipeline", "steps", "splits", "feed", "options", "seeds"}
+    unknown = {"engine.pipeline", "feed", "options", *(f"sampling.{each}" for each in ("order", "steps", "splits", "seeds"))}
+    assert not own(modules()[name]) & unknown
 
 
 @pytest.mark.parametrize("name", modules())
 def test_optional_libraries_are_imported_only_where_they_are_used(name: str) -> None:
     optional = {"h5py", "pandas", "pyarrow", "jax", "torch", "scipy", "matplotlib", "keras"}
     assert not {each.split(".")[0] for each in imported(modules()[name], top_level=True)} & optional
+
+
+def test_no_two_modules_and_no_two_classes_have_one_name() -> None:
+    names = [name.split(".")[-1] for name in modules() if not name.endswith("__init__")]
+    assert not [name for name, count in collections.Counter(names).items() if count > 1]
+    trees = {name: ast.parse(path.read_text()) for name, path in modules().items()}
+    classes = [node.name.strip("_") for tree in trees.values() for node in tree.body if isinstance(node, ast.ClassDef)]
+    assert not [name for name, count in collections.Counter(classes).items() if count > 1]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_names_of_modules_classes_and_functions_are_no_dialect(name: str) -> None:
+    body = ast.parse(modules()[name].read_text()).body
+    defined = {node.name for node in body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+    defined |= {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+    defined.add(name.split(".")[-1])
+    words = {each: set(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", each).lower().split("_")) for each in defined}
+    assert not {each for each, parts in words.items() if parts & DIALECT}

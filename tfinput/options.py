@@ -136,9 +136,6 @@ def common_options(builder: Callable[P, R]) -> Callable[P, R]:
 
 def known(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
     """The given options over the defaults; an unknown name is refused with the nearest known one, or where it belongs."""
-    from tfinput.engine import devices
-
-    devices.spare_gpus()  # Here, since a builder begins with this, and TensorFlow with the builder's first array.
     for name in given:
         if name not in DOCUMENTED:
             called, names = builder.__name__, inspect.signature(builder).parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +18,12 @@ from tfinput.sampling.order import Members
 from tfinput.sampling.quotas import even
 from tfinput.sampling.steps import ALONE, Shares, layout
 from tfinput.sources.base import Source
+
+
+def begin(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
+    """The options of a call over their defaults. A builder begins with this, before TensorFlow begins with its first array."""
+    devices.spare_gpus()
+    return options.known(given, builder)
 
 
 def build(

@@ -48,7 +48,7 @@ def from_arrays(x: Any, y: Any = None, sample_weight: Any = None, **given: Unpac
         TypeError: for unknown options, and material that is no array of numbers, bools or text.
 
     """
-    known = options.known(dict(given), from_arrays)
+    known = _build.begin(dict(given), from_arrays)
     made = arrays.source(x, y, sample_weight)
     targets = isinstance(made.spec, tuple) and len(made.spec) > 1  # A file may have brought them.
     others = [_other(known[name], name, targets, made.columns) for name in ("validation_data", "test_data")]

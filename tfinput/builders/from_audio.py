@@ -82,7 +82,7 @@ def from_audio(
         TypeError: for unknown options.
 
     """
-    known = options.known(dict(given), from_audio)
+    known = _build.begin(dict(given), from_audio)
     _files.one_of("on_bad", on_bad, ("raise", "skip"))
     if ragged and output_sequence_length is not None:
         raise refusal("ragged and output_sequence_length", "one of the two", "both: clips of one length are not ragged", "Pass one.")

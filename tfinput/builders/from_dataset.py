@@ -62,7 +62,7 @@ def from_dataset(
         UserWarning: for an order that changes from pass to pass, and for random operations.
 
     """
-    known = options.known(dict(given), from_dataset)
+    known = _build.begin(dict(given), from_dataset)
     if shuffle_window is not None:
         whole("shuffle_window", shuffle_window)
     if size is not None:

@@ -99,7 +99,7 @@ def from_generator(
         RuntimeWarning: for a generator that has given nothing for 30 s while it is waited for.
 
     """
-    known = options.known(dict(given), from_generator)
+    known = _build.begin(dict(given), from_generator)
     asked = _asked(size, batched, endless, output_signature, ragged, shuffle_window, workers)
     made, form, rows = _source(subject, asked, "")
     if batched and "batch_size" not in given:

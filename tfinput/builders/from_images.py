@@ -103,7 +103,7 @@ def from_images(
         TypeError: for unknown options.
 
     """
-    known = options.known(dict(given), from_images)
+    known = _build.begin(dict(given), from_images)
     look = _look(
         image_size, color_mode, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, random_crop, decode, dtype, exif_rotation
     )

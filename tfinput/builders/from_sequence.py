@@ -73,7 +73,7 @@ def from_sequence(
             raised with the number of the item; `tfinput.errors.WorkerDied`, a RuntimeError, if an item kills three workers.
 
     """
-    known = options.known(dict(given), from_sequence)
+    known = _build.begin(dict(given), from_sequence)
     if workers is None:
         workers = items.workers if _is_batched(items) and items.use_multiprocessing else 0
     whole("workers", workers, 0)

@@ -96,7 +96,7 @@ def from_text(
         TypeError: for unknown options.
 
     """
-    known = options.known(dict(given), from_text)
+    known = _build.begin(dict(given), from_text)
     subjects.one_of("on_bad", on_bad, ("raise", "skip"))
     look = Look(
         encoding=_encoding(encoding),

@@ -71,7 +71,7 @@ def from_tfds(
         TypeError: for unknown options, and subjects of another kind.
 
     """
-    known = options.known(dict(given), from_tfds)
+    known = _build.begin(dict(given), from_tfds)
     if shuffle_window is not None:
         whole("shuffle_window", shuffle_window)
     asked = {

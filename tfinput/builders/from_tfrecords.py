@@ -75,7 +75,7 @@ def from_tfrecords(
         TypeError: for unknown options.
 
     """
-    known = options.known(dict(given), from_tfrecords)
+    known = _build.begin(dict(given), from_tfrecords)
     if features is not None and parse is not None:
         raise refusal("features and parse", "one of the two", "both", "Pass one of them.")
     if features is None and (label is not None or weight is not None):

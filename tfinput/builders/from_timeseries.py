@@ -75,7 +75,7 @@ def from_timeseries(
         TypeError: for unknown options, and material that is no array.
 
     """
-    known = options.known(dict(given), from_timeseries)
+    known = _build.begin(dict(given), from_timeseries)
     window = Window(
         length=whole("sequence_length", sequence_length),
         stride=whole("sequence_stride", sequence_stride),

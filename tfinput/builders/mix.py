@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfinput import feed, options
+from tfinput.builders import _build
 from tfinput.engine import devices
 from tfinput.engine.mixture import Ingredient, mixed
 from tfinput.errors import refusal, short
@@ -55,7 +56,7 @@ def mix(feeds: Sequence[Feed], *, weights: Any = None, size: int | None = None, 
         TypeError: for unknown options, and what is no feed.
 
     """
-    known = options.known(dict(given), mix)
+    known = _build.begin(dict(given), mix)
     _refuse_options(known, weights, size)
     settings = options.settle(known, devices.shares())
     chosen = _checked(feeds)

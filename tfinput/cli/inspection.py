@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfinput.builders import from_arrays, from_audio, from_images, from_tables, from_text, from_tfrecords
+from tfinput.builders import from_arrays, from_audio, from_csv, from_images, from_parquet, from_text, from_tfrecords
 from tfinput.errors import HeaderError, MissingFileError, refusal
 from tfinput.feed import Feed
 from tfinput.material import folders
@@ -115,7 +115,7 @@ def _file(path: bytes) -> tuple[Feed, list[str]]:
     if end in ARRAYS:
         feed, kind = from_arrays.from_arrays(name, batch_size=1), "arrays"
     elif head_of(path)[:4] == b"PAR1":
-        feed, kind = from_tables.from_parquet(name, batch_size=1, verbose=False), "Parquet"
+        feed, kind = from_parquet.from_parquet(name, batch_size=1, verbose=False), "Parquet"
     elif (plain := name.lower().removesuffix(".gz")).endswith((".csv", ".tsv")):
         feed, kind = _csv(name, "\t" if plain.endswith(".tsv") else ",")
     elif end == ".txt":
@@ -133,10 +133,10 @@ def _csv(name: str, delimiter: str) -> tuple[Feed, str]:
     """The feed of a CSV file, and what it is: one whose first line looks like data has no header."""
     asked: dict[str, Any] = {"batch_size": 1, "delimiter": delimiter, "verbose": False}
     try:
-        return from_tables.from_csv(name, **asked), "CSV"
+        return from_csv.from_csv(name, **asked), "CSV"
     except HeaderError as error:
         got = getattr(error, "got", "data")
-        return from_tables.from_csv(name, header=False, **asked), f"CSV without a header (its first line has {got})"
+        return from_csv.from_csv(name, header=False, **asked), f"CSV without a header (its first line has {got})"
 
 
 def _parts(feed: Feed) -> list[str]:
