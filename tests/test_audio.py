@@ -279,7 +279,7 @@ def test_a_sine_wave_stays_one(tmp_path: Path, to: int) -> None:
 def test_resampling_agrees_with_scipy(rate: int, to: int) -> None:
     draw = np.random.default_rng(0)
     both = draw.normal(size=(rate // 4, 2)).astype("f4")
-    header = wav.Header(2, rate, 44, len(both))
+    header = wav.WavHeader(2, rate, 44, len(both))
     *_, before, after, length = audio_source._plan(header, to)
     made = audio_source.resampled(tf.constant(both), before, after).numpy()
     padded = np.pad(both, ((0, before - len(both)), (0, 0)))
@@ -444,7 +444,7 @@ def test_a_file_cut_anywhere_is_refused_or_whole(tmp_path: Path) -> None:
             with pytest.raises(tfinput.errors.FileError, match=re.escape(f"{path}: {EXPECTED} {found}.")):
                 feed_of([path])
         else:
-            assert found == wav.Header(1, RATE, 44, 10), end
+            assert found == wav.WavHeader(1, RATE, 44, 10), end
 
 
 def test_a_file_with_any_byte_of_its_header_changed_is_refused_or_differs_only_there(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_a_file_with_any_byte_of_its_header_changed_is_refused_or_differs_only_t
         path.write_bytes(bytes(content))
         found = wav.header(os.fsencode(path))
         # Only a larger size of the whole file, which does not matter, is not noticed.
-        assert isinstance(found, str) or (4 <= place < 8 and found == wav.Header(1, RATE, 44, 10)), (place, bit)
+        assert isinstance(found, str) or (4 <= place < 8 and found == wav.WavHeader(1, RATE, 44, 10)), (place, bit)
 
 
 def test_files_that_change_after_the_feed_was_built_are_named(tmp_path: Path) -> None:

@@ -400,7 +400,7 @@ def test_an_edited_module_of_the_user_gives_another_digest(tmp_path: Path, monke
 SCRIPT = """
 import os, sys, time
 import numpy as np, tensorflow as tf, tfinput
-from tfinput import pipeline
+from tfinput.engine import pipeline
 folder, mode = sys.argv[1:3]
 real = pipeline.full_pass
 

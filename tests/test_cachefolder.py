@@ -176,7 +176,7 @@ def test_only_what_a_dead_writer_of_the_same_cache_left_is_taken_over(
 def test_an_old_rest_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_folder, "NOTE_SECONDS", -1.0)
     left = stopped(tmp_path / "c" / "c-1", 8)
-    long_ago = time.time() - cache_folder.KEPT_SECONDS - 60
+    long_ago = time.time() - cache_folder.STALE_SECONDS - 60
     os.utime(left / cache_folder.NOTE, (long_ago, long_ago))
     cache_folder.write(tmp_path / "c" / "c-2", SPECS, SIZE, batches())
     assert [each.name for each in (tmp_path / "c").iterdir()] == ["c-2"]
@@ -185,7 +185,7 @@ def test_an_old_rest_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 BUILD = """
 import os, signal, sys
 import numpy as np, tensorflow as tf, tfinput
-from tfinput import cachefolder
+from tfinput.engine import cache_folder as cachefolder
 seen = []
 
 def note(x):
@@ -221,7 +221,7 @@ def test_a_killed_writer_is_gone_on_from_by_another_process(tmp_path: Path) -> N
 WRITERS = """
 import os, pathlib, random, signal, sys, time
 import numpy as np, tensorflow as tf
-from tfinput import cachefolder
+from tfinput.engine import cache_folder as cachefolder
 
 folder, SIZE, STEP = pathlib.Path(sys.argv[1]) / "c-1", 4000, 50
 TEXTS = np.array([b"%d" % number * (number % 9) for number in range(SIZE)], object)

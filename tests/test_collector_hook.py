@@ -39,7 +39,7 @@ ANY_HOOK = "gc.callbacks.append(lambda phase, about: None)\nattempt()\nassert fa
 WHILE_READING = """
 import numpy as np
 import tfinput
-from tfinput import garbage
+from tfinput.runtime import gc_deferral as garbage
 
 feed = tfinput.from_generator(lambda: iter(np.arange(80.0)), size=80, batch_size=4)
 iterator = iter(feed.train.take(20))
@@ -48,7 +48,7 @@ assert garbage._hook in gc.callbacks
 gc.callbacks[:] = [garbage._hook]  # JAX, where it is installed, has one of Python code.
 before = gc.get_stats()[0]["collections"]
 attempt()
-attempt(garbage.kept_away)
+attempt(garbage.without_collection)
 assert gc.get_stats()[0]["collections"] > before + 10
 assert len(list(iterator)) == 19
 assert not failed, (len(failed), failed[0])
@@ -115,7 +115,7 @@ def collected() -> bool:
 def test_only_threads_that_an_iterator_may_wait_for_collect_nothing(needed: Loop) -> None:
     assert collected()
     assert joined(collected) == [True]
-    assert joined(gc_deferral.kept_away(collected)) == [False]
+    assert joined(gc_deferral.without_collection(collected)) == [False]
     assert started(collected) == [False]
 
     def known() -> bool:
@@ -143,7 +143,7 @@ def test_the_hook_runs_no_python_code(needed: Loop) -> None:
     gc.callbacks[:] = [gc_deferral._hook]
     try:
         assert called() == []
-        assert joined(gc_deferral.kept_away(called)) == [[]]
+        assert joined(gc_deferral.without_collection(called)) == [[]]
     finally:
         gc.callbacks[:] = [*others, gc_deferral._hook]
 
@@ -153,7 +153,7 @@ def test_what_the_user_hides_stays_hidden(needed: Loop) -> None:
     gc.freeze()
     try:
         hidden = gc.get_freeze_count()
-        assert joined(gc_deferral.kept_away(gc.collect))
+        assert joined(gc_deferral.without_collection(gc.collect))
         assert gc.get_freeze_count() > hidden / 2  # Some of it is let go, as any object may be.
     finally:
         gc.unfreeze()
@@ -176,7 +176,7 @@ def test_the_hook_goes_with_the_last_dataset_that_calls_python() -> None:
 import gc
 import numpy as np
 import tfinput
-from tfinput import garbage
+from tfinput.runtime import gc_deferral as garbage
 
 plain = tfinput.from_arrays(np.arange(8.0), batch_size=4)
 assert len(list(plain.validation or plain.train.take(2))) == 2
@@ -203,7 +203,7 @@ def test_a_feed_that_calls_no_python_has_no_hook() -> None:
 import gc
 import numpy as np
 import tfinput
-from tfinput import garbage
+from tfinput.runtime import gc_deferral as garbage
 
 feed = tfinput.from_arrays(np.arange(8.0), batch_size=4, validation_data=np.arange(8.0))
 assert len(list(feed.validation)) == 2

@@ -20,7 +20,7 @@ import gc, itertools, threading, time, weakref
 import numpy as np
 import tensorflow as tf
 import tfinput
-from tfinput import callback
+from tfinput.runtime import python_op as callback
 
 class Items:
     def __init__(self, generation):
@@ -157,7 +157,7 @@ class Loop:
 def kept_away_from(thread_work: Callable[[], None]) -> threading.Thread:
     holder = Loop()
     gc_deferral.needed_by(holder)
-    thread = threading.Thread(target=gc_deferral.kept_away(thread_work))
+    thread = threading.Thread(target=gc_deferral.without_collection(thread_work))
     thread.start()
     thread.join()
     holder.me = holder  # It lives until here.
@@ -181,7 +181,7 @@ def test_what_is_put_off_of_the_newest_objects_is_made_up_for_together() -> None
 
     def work() -> None:
         kept.append(weakref.ref(Loop(), lambda _: gone.set()))
-        gc_deferral.kept_away(lambda: None)()  # changes nothing for the rest
+        gc_deferral.without_collection(lambda: None)()  # changes nothing for the rest
         # Where another thread collects, one does nothing and is not put off: so more than are due.
         for _ in range(10 * gc_deferral.DUE):
             found.append(gc.collect(0))

@@ -28,7 +28,7 @@ from tfinput.material.forms import Form
 from tfinput.sources.python import generators
 from tfinput.workers import generator_processes
 from tfinput.workers.generator_chunks import Recipe
-from tfinput.workers.generator_thread import Passes
+from tfinput.workers.generator_thread import GeneratorPasses
 
 Pair = namedtuple("Pair", ["left", "right"])
 FLOAT = tf.TensorSpec((), tf.float32)
@@ -305,7 +305,7 @@ def test_two_iterations_over_one_endless_iterator_share_it() -> None:
 def test_an_iterator_that_does_not_fit_in_memory_is_refused() -> None:
     form = Form.of(0, "")
     recipe = Recipe(lambda: itertools.count(), form, "count")
-    error = raised(lambda: generators.kept(recipe, 100_000, False))
+    error = raised(lambda: generators.in_memory(recipe, 100_000, False))
     said = "expected an iterator that fits in memory, since it can be read only once, got more than 0 MiB in 13,312 examples. "
     assert str(error).startswith(f"tfinput: count: {said}")
 
@@ -438,7 +438,7 @@ def test_a_cache_keeps_what_one_pass_gave(tmp_path: Path) -> None:
 
 def test_slow_examples_are_handed_on_in_time_and_quick_ones_many_at_a_time() -> None:
     def chunks(numbers: Numbers) -> list[list[int]]:
-        passes = Passes(Recipe(numbers, Form.of(0, ""), "numbers", size=numbers.size))
+        passes = GeneratorPasses(Recipe(numbers, Form.of(0, ""), "numbers", size=numbers.size))
         return [chunk[0].tolist() for chunk in passes.chunks() if len(chunk[0])]
 
     assert chunks(Numbers(6, pauses=(1, 3, 5))) == [[0, 1], [2, 3], [4, 5]]

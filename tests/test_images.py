@@ -579,8 +579,8 @@ LABELS: dict[str, tuple[Any, str, Any, tuple[str, ...] | None]] = {
 @pytest.mark.parametrize("form", LABELS)
 def test_labels_of_every_form(four: list[Path], form: str) -> None:
     given, mode, expected, names = LABELS[form]
-    asked = _files.Asked("inferred", mode, None, False, False, wanted, "images")
-    found = _files.found((four, given), asked, "images")
+    asked = _files.FileOptions("inferred", mode, None, False, False, wanted, "images")
+    found = _files.labeled_files((four, given), asked, "images")
     assert found.targets is not None
     labels = found.targets.encoded(found.targets.tensor)
     assert labels.dtype == found.targets.spec.dtype == expected.dtype

@@ -143,6 +143,6 @@ def test_every_option_is_documented_once_and_has_a_default() -> None:
     assert set(options.DOCUMENTED) == set(options.Options.__annotations__)
     for name, (_, text) in options.DOCUMENTED.items():
         assert re.fullmatch(r"[A-Z].*[.`]", text), name
-    settled = options.settle(options.known({}, "from_arrays"))
+    settled = options.settle(options.with_defaults({}, "from_arrays"))
     assert (settled.batch_size, settled.shuffle, settled.seed, settled.drop_remainder) == (32, True, 0, False)
-    assert options.known({"seed": 3}, "from_arrays")["seed"] == 3
+    assert options.with_defaults({"seed": 3}, "from_arrays")["seed"] == 3

@@ -73,7 +73,7 @@ def test_no_steps_are_refused_with_the_reason_and_the_remedy(size: int, batch: i
 
 @pytest.mark.parametrize("value", [1, np.int8(1), np.uint64(1), np.array(1)])
 def test_any_integer_is_a_whole_number(value: Any) -> None:
-    taken = steps.whole("n", value)
+    taken = steps.integer("n", value)
     assert taken == 1
     assert type(taken) is int
 
@@ -92,7 +92,7 @@ def test_any_integer_is_a_whole_number(value: Any) -> None:
 )
 def test_what_is_no_whole_number_is_refused(value: Any, least: int, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind) as refused:
-        steps.whole("n", value, least)
+        steps.integer("n", value, least)
     assert str(refused.value) == message
 
 

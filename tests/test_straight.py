@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tfinput
 from tfinput.runtime import serial_map
-from tfinput.runtime.serial_map import mapped
+from tfinput.runtime.serial_map import map_in_caller
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3)
 TABLE = tf.constant([7.0, 5.0, 3.0])
@@ -86,7 +86,7 @@ def told(element: Any) -> Any:
 def test_all_functions_make_what_a_map_makes_in_order(name: str) -> None:
     function = {**STRAIGHT, **OTHERS}[name]
     rows = tf.data.Dataset.from_tensor_slices(NUMBERS)
-    ours, theirs = mapped(rows, function), rows.map(function)
+    ours, theirs = map_in_caller(rows, function), rows.map(function)
     assert ours.element_spec == theirs.element_spec
     assert ours.cardinality() == 4
     for _ in range(2):
@@ -96,14 +96,14 @@ def test_all_functions_make_what_a_map_makes_in_order(name: str) -> None:
 @pytest.mark.parametrize("name", [*STRAIGHT, *OTHERS])
 def test_which_functions_are_straight(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = decisions(monkeypatch)
-    mapped(tf.data.Dataset.from_tensor_slices(NUMBERS), {**STRAIGHT, **OTHERS}[name])
+    map_in_caller(tf.data.Dataset.from_tensor_slices(NUMBERS), {**STRAIGHT, **OTHERS}[name])
     assert asked == [name in STRAIGHT]
 
 
 def decisions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Notes for each mapped function whether it is straight."""
     noted: list[bool] = []
-    decide = serial_map._straight
+    decide = serial_map._can_run_serially
 
     def noting(traced: Any) -> bool:
         noted.append(decide(traced))
@@ -115,17 +115,17 @@ def decisions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 def test_a_function_for_another_device_is_left_to_tensorflow() -> None:
     traced = tf.function(lambda row: _placed(row, "GPU:0")).get_concrete_function(tf.TensorSpec((3,)))
-    assert not serial_map._straight(traced)
+    assert not serial_map._can_run_serially(traced)
 
 
 def test_functions_with_variables_are_left_to_tensorflow_beside_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     variable = tf.Variable(TABLE)
     traced = tf.function(lambda row: row * variable).get_concrete_function(tf.TensorSpec((3,)))
     plain = tf.function(lambda row: row * TABLE).get_concrete_function(tf.TensorSpec((3,)))
-    assert serial_map._straight(traced)
+    assert serial_map._can_run_serially(traced)
     monkeypatch.setattr(serial_map, "_cpus_only", lambda: False)
-    assert not serial_map._straight(traced)
-    assert serial_map._straight(plain)
+    assert not serial_map._can_run_serially(traced)
+    assert serial_map._can_run_serially(plain)
 
 
 def test_a_traced_function_is_traced_once_for_datasets_alike() -> None:
@@ -137,7 +137,7 @@ def test_a_traced_function_is_traced_once_for_datasets_alike() -> None:
         return row + 1
 
     rows = tf.data.Dataset.from_tensor_slices(NUMBERS)
-    first, second = mapped(rows, function), mapped(rows.take(2), function)
+    first, second = map_in_caller(rows, function), map_in_caller(rows.take(2), function)
     assert len(calls) == 1
     assert (len(list(first)), len(list(second))) == (4, 2)
 

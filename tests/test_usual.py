@@ -110,8 +110,8 @@ def test_scales_of_fast_decoding_that_differ(tmp_path: Path, monkeypatch: pytest
     assert not same(quickly, epoch(tmp_path, True, monkeypatch, **(asked | {"decode": "exact"})))
     folder(tmp_path, "JPEG", {0: encoded(noise(120, 110), "JPEG")}, (40, 52))
     paths = sorted(str(path).encode() for path in tmp_path.rglob("*.jpg"))
-    assert fast_path.decoder(paths, fast_path.Look((10, 13))) is not None
-    assert fast_path.decoder(paths, fast_path.Look((10, 13), fast=True)) is None
+    assert fast_path.decoder(paths, fast_path.ImageOptions((10, 13))) is not None
+    assert fast_path.decoder(paths, fast_path.ImageOptions((10, 13), fast=True)) is None
 
 
 def test_colours_of_print_are_decoded_and_refused_as_gray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_files_of_another_kind_are_not_reported_on_the_console(
 def test_folders_without_a_usual_kind_have_no_quick_way(tmp_path: Path) -> None:
     def found(name: str, odd: dict[int, bytes]) -> bool:
         paths = sorted(str(path).encode() for path in folder(tmp_path / name, "PNG", odd).rglob("*.jpg"))
-        return fast_path.decoder(paths, fast_path.Look((7, 6))) is not None
+        return fast_path.decoder(paths, fast_path.ImageOptions((7, 6))) is not None
 
     # The first file is always looked at.
     assert found("pure", {})
@@ -165,7 +165,7 @@ def test_folders_without_a_usual_kind_have_no_quick_way(tmp_path: Path) -> None:
     for end, quick in {"JPEG": True, "jfif": True, "png": False}.items():
         last = Path(paths[-1].decode()).with_suffix(f".{end}")
         Path(paths[-1].decode()).rename(last)
-        assert (fast_path.decoder([*paths[:-1], str(last).encode()], fast_path.Look((7, 6))) is not None) == quick
+        assert (fast_path.decoder([*paths[:-1], str(last).encode()], fast_path.ImageOptions((7, 6))) is not None) == quick
         last.rename(paths[-1].decode())
     gone = [str(tmp_path / "gone.png").encode()]
-    assert fast_path.decoder(gone, fast_path.Look((7, 6))) is None
+    assert fast_path.decoder(gone, fast_path.ImageOptions((7, 6))) is None

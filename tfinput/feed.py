@@ -17,14 +17,14 @@ from tfinput.sampling import seeds
 from tfinput.sampling.epoch_counter import EpochCounter
 from tfinput.sampling.labels import balanced, classes
 from tfinput.sampling.order import Members
-from tfinput.sampling.steps import ALONE, even_batch_size, layout, position, whole
+from tfinput.sampling.steps import ALONE, even_batch_size, integer, layout, position
 from tfinput.sources.base import Source
 
 NAMES = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Split:
     """One split: which examples of which source."""
 
     source: Source
@@ -47,7 +47,7 @@ class Feed:
     whose elements are batches: `x`, `(x, y)` or `(x, y, sample_weight)`. Sizes count examples, steps count batches.
     """
 
-    parts: dict[str, Part]
+    parts: dict[str, Split]
     settings: options.Settings
     drawer: Any = dataclasses.field(default=None)
     epoch: int = 0
@@ -279,7 +279,7 @@ class Feed:
         `step` may run past the epoch's end, so that `feed.at(step=int(model.optimizer.iterations))` resumes a run.
         """
         steps = self.steps_per_epoch
-        epoch, step = position(whole("epoch", epoch, 0), whole("step", step, 0), steps)
+        epoch, step = position(integer("epoch", epoch, 0), integer("step", step, 0), steps)
         return dataclasses.replace(self, epoch=epoch, step=step)
 
     def kfold(self, folds: int, stratify: Any = None, groups: Any = None) -> list[Feed]:
@@ -292,7 +292,7 @@ class Feed:
         >>> [feed.indices["validation"].tolist() for feed in tfinput.from_arrays(np.arange(5)).kfold(2)]
         [[2, 3, 4], [0, 1]]
         """
-        whole("folds", folds, 2)
+        integer("folds", folds, 2)
         if "validation" in self.parts:
             fix = "Build the feed without validation_split and validation_data."
             raise refusal("kfold", "a feed without validation", "one with validation", fix)
@@ -302,7 +302,7 @@ class Feed:
         made = []
         for held in self.drawer(stratify, groups).folds(folds):
             rest = np.setdiff1d(train.members.indices, held, assume_unique=True)
-            parts = {"train": Part(train.source, train.members.only(rest)), "validation": Part(train.source, Members(len(held), held))}
+            parts = {"train": Split(train.source, train.members.only(rest)), "validation": Split(train.source, Members(len(held), held))}
             made.append(dataclasses.replace(self, parts=self.parts | parts))
         return made
 
@@ -327,8 +327,8 @@ class Feed:
 
     def __repr__(self) -> str:
         train = self.parts["train"]
-        where = f"; {train.source.told()}" if train.source.told() else ""
-        where += f"; {train.members.quotas.told}" if train.members.quotas is not None else ""
+        where = f"; {train.source.summary()}" if train.source.summary() else ""
+        where += f"; {train.members.quotas.summary}" if train.members.quotas is not None else ""
         where += f"; skipped broken files: {len(self.skipped)}" if self.skipped else ""
         where += f"; from epoch {self.epoch}, step {self.step}" if self.epoch or self.step else ""
         return feed_repr.line(self.parts["train"].source.name, self._rows(), f"seed={seeds.written(self.seed)}{where}")

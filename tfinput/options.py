@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, get_type_hints
 
 from tfinput.errors import nearest, refusal, short
 from tfinput.sampling import seeds
-from tfinput.sampling.steps import ALONE, Shares, whole
+from tfinput.sampling.steps import ALONE, Shares, integer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -134,7 +134,7 @@ def common_options(builder: Callable[P, R]) -> Callable[P, R]:
     return builder
 
 
-def known(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
+def with_defaults(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
     """The given options over the defaults; an unknown name is refused with the nearest known one, or where it belongs."""
     for name in given:
         if name not in DOCUMENTED:
@@ -169,7 +169,7 @@ def settle(options: dict[str, Any], shares: Shares = ALONE) -> Settings:
         raise refusal("balance with shuffle=False", "one of the two", "both: what an epoch takes is drawn", fix)
     least = {name: options[name] for name in ("validation_batch_size", "num_parallel_calls")}
     for name in ("batch_size", "validation_batch_size"):
-        if options[name] is not None and whole(name, options[name]) % shares.replicas:
+        if options[name] is not None and integer(name, options[name]) % shares.replicas:
             near = max(shares.replicas, options[name] // shares.replicas * shares.replicas)
             wanted = f"a multiple of the {shares.replicas} devices that share each batch"
             raise refusal(name, wanted, short(options[name]), f"Pass {name}={near}.")
@@ -177,7 +177,7 @@ def settle(options: dict[str, Any], shares: Shares = ALONE) -> Settings:
         fix = "Leave it out: what an epoch drops, others train on; validation drops nothing."
         raise refusal("drop_remainder", f"whole batches, which {shares.shards} devices share", "False", fix)
     return Settings(
-        batch_size=whole("batch_size", options["batch_size"]),
+        batch_size=integer("batch_size", options["batch_size"]),
         shuffle=bool(options["shuffle"]),
         seed=seeds.settle(options["seed"]),
         preprocess=options["preprocess"],
@@ -198,7 +198,7 @@ def _splits(options: dict[str, Any]) -> bool:
 def _parallel(name: str, value: Any) -> int:
     if name == "num_parallel_calls" and not isinstance(value, bool) and value == -1:  # tf.data.AUTOTUNE
         return -1
-    return whole(name, value)
+    return integer(name, value)
 
 
 def _cache(value: Any) -> str | None:

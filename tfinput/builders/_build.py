@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfinput import options
 from tfinput.engine import cache, devices
 from tfinput.errors import refusal
-from tfinput.feed import Feed, Part
+from tfinput.feed import Feed, Split
 from tfinput.material import pairing
 from tfinput.sampling import labels, splits
 from tfinput.sampling.order import Members
@@ -23,7 +23,7 @@ from tfinput.sources.base import Source
 def begin(given: dict[str, Any], builder: Callable[..., Any]) -> dict[str, Any]:
     """The options of a call over their defaults. A builder begins with this, before TensorFlow begins with its first array."""
     devices.spare_gpus()
-    return options.known(given, builder)
+    return options.with_defaults(given, builder)
 
 
 def build(
@@ -32,7 +32,7 @@ def build(
     validation: Source | None = None,
     test: Source | None = None,
     *,
-    split: splits.Split | None = None,
+    split: splits.SplitMembers | None = None,
     verbose: bool = False,
 ) -> Feed:
     """Split (unless `split` says how), cache and settle; `given` are the known options with their defaults filled in."""
@@ -52,12 +52,12 @@ def build(
     kept, rest = cache.apply(source, settings)
     if kept.hold is not None and (drawn.validation is not None or drawn.test is not None):
         kept.hold()
-    parts = {"train": Part(kept, drawn.train)}
+    parts = {"train": Split(kept, drawn.train)}
     for name, members, own in (("validation", drawn.validation, validation), ("test", drawn.test, test)):
         if own is not None:
-            parts[name] = Part(cache.apply(own, settings)[0], Members(own.size))
+            parts[name] = Split(cache.apply(own, settings)[0], Members(own.size))
         elif members is not None:
-            parts[name] = Part(kept, members)
+            parts[name] = Split(kept, members)
 
     def drawer(stratify: Any, groups: Any) -> splits.Drawer:
         stratify, groups = _along(source, "stratify", stratify), _along(source, "groups", groups)

@@ -27,7 +27,7 @@ MODES = ("int", "categorical", "binary", None)
 
 
 @dataclass(frozen=True)
-class Asked:
+class FileOptions:
     """What a user asked of the files of a kind and of their labels; `trained` names the classes of the training data, for other data."""
 
     given: Any
@@ -40,7 +40,7 @@ class Asked:
     masks: bool = True  # whether labels may be paths of masks
     trained: tuple[str, ...] | None = None
 
-    def after(self, class_names: tuple[str, ...] | None) -> Asked:
+    def after(self, class_names: tuple[str, ...] | None) -> FileOptions:
         """The same of validation or test data, where a label must mean what it means in the training data."""
         return dataclasses.replace(self, trained=class_names or ())
 
@@ -50,7 +50,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
+class LabeledFiles:
     """Files with what belongs to each: labels as given, targets for the model, or masks."""
 
     paths: list[bytes]
@@ -59,7 +59,7 @@ class Found:
     mode: str | None = None
     masks: list[bytes] | None = None
 
-    def kept(self, chosen: Array) -> Found:
+    def kept(self, chosen: Array) -> LabeledFiles:
         """Only the files at some indices."""
         masks = None if self.masks is None else [self.masks[index] for index in chosen]
         labels = None if self.labels is None else self.labels[chosen]
@@ -96,13 +96,13 @@ def _is_path(subject: Any) -> bool:
     return isinstance(subject, (str, bytes, os.PathLike))
 
 
-def checked(asked: Asked) -> Asked:
+def checked(asked: FileOptions) -> FileOptions:
     """What was asked, once its options were checked."""
     one_of("label_mode", asked.mode, (*MODES[:-1], "image", None) if asked.masks else MODES)
     return dataclasses.replace(asked, class_names=_class_names(asked.class_names))
 
 
-def found(subject: Any, asked: Asked, name: str) -> Found:
+def labeled_files(subject: Any, asked: FileOptions, name: str) -> LabeledFiles:
     """The files of a subject, with their labels."""
     asked = checked(asked)
     pair = isinstance(subject, tuple) and len(subject) == 2
@@ -114,11 +114,11 @@ def found(subject: Any, asked: Asked, name: str) -> Found:
         paths = paths_of(name, subject[0])
         made = pairs(paths, names.paired(f"{name} labels", subject[0], paths, subject[1], asked.kind), asked, name)
     else:
-        made = Found(paths_of(name, subject))
+        made = LabeledFiles(paths_of(name, subject))
     return settled(made, asked, name)
 
 
-def settled(made: Found, asked: Asked, name: str = "") -> Found:
+def settled(made: LabeledFiles, asked: FileOptions, name: str = "") -> LabeledFiles:
     """What was found, once it was checked and told."""
     if asked.mode == "image" and made.masks is None:
         got = "none" if made.labels is None else f"classes {short(made.class_names)}" if made.class_names else "numbers"
@@ -144,7 +144,7 @@ def _class_names(given: Any) -> list[str] | None:
     return names
 
 
-def _folder(subject: Any, asked: Asked, name: str, own: bool = False) -> Found:
+def _folder(subject: Any, asked: FileOptions, name: str, own: bool = False) -> LabeledFiles:
     """The files of a folder; `own` says that the labels asked for are those of these very files, not of the training files."""
     root = folders.folder_of(name, subject)
     inferred = asked.inferred(subject)
@@ -157,14 +157,14 @@ def _folder(subject: Any, asked: Asked, name: str, own: bool = False) -> Found:
     if asked.verbose and listing.said(root):
         print(listing.said(root))
     if not inferred:
-        return Found(listing.paths) if asked.given is None or asked.mode is None else _labelled(listing.paths, root, asked, name)
+        return LabeledFiles(listing.paths) if asked.given is None or asked.mode is None else _labelled(listing.paths, root, asked, name)
     if asked.trained is None or listing.labels is None:
-        return Found(listing.paths, listing.labels, listing.class_names, asked.mode)
+        return LabeledFiles(listing.paths, listing.labels, listing.class_names, asked.mode)
     numbers = np.array([asked.trained.index(each) for each in listing.class_names or ()], np.int32)
-    return Found(listing.paths, numbers[listing.labels], asked.trained, asked.mode)
+    return LabeledFiles(listing.paths, numbers[listing.labels], asked.trained, asked.mode)
 
 
-def _labelled(paths: list[bytes], root: bytes, asked: Asked, name: str) -> Found:
+def _labelled(paths: list[bytes], root: bytes, asked: FileOptions, name: str) -> LabeledFiles:
     """A folder's files with labels by name, or with a list of them in the files' order."""
     if names.is_table(asked.given):
         return pairs(paths, names.aligned(f"{name} labels", paths, asked.given, asked.kind, root), asked, name)
@@ -175,7 +175,7 @@ def _labelled(paths: list[bytes], root: bytes, asked: Asked, name: str) -> Found
     return made
 
 
-def _known_folders(root: bytes, asked: Asked, name: str) -> list[str]:
+def _known_folders(root: bytes, asked: FileOptions, name: str) -> list[str]:
     """The class folders of validation or test data: a class may be missing there, but none may be new."""
     there = folders.class_folders(root, asked.follow_links)
     known = asked.trained or ()
@@ -186,10 +186,10 @@ def _known_folders(root: bytes, asked: Asked, name: str) -> list[str]:
     return [each for each in known if each in there]
 
 
-def pairs(paths: list[bytes], labels: Any, asked: Asked, name: str) -> Found:
+def pairs(paths: list[bytes], labels: Any, asked: FileOptions, name: str) -> LabeledFiles:
     """Files (or other examples) with labels of their number."""
     if labels is None or asked.mode is None:
-        return Found(paths)
+        return LabeledFiles(paths)
     array = _label_array(f"{name} labels", labels)
     if array.ndim == 0 or len(array) != len(paths):
         got = "one value" if array.ndim == 0 else f"{len(array)}"
@@ -205,22 +205,22 @@ def pairs(paths: list[bytes], labels: Any, asked: Asked, name: str) -> Found:
         if single and asked.class_names is not None:
             _in_range(array, asked.class_names, name)
         found = known or (map(str, np.unique(array).tolist()) if single else None)
-        return Found(paths, array, None if found is None else tuple(found), None)
+        return LabeledFiles(paths, array, None if found is None else tuple(found), None)
     numbers = classes(f"{name} labels", array)
     if numbers.dtype.kind not in "iub" or numbers.min() < 0:
         wrong = numbers[0] if numbers.dtype.kind not in "iub" else numbers.min()
         raise refusal(f"{name} labels", "classes numbered from 0 on", short(wrong.item()), "Use label_mode='int'.")
     known = known or [str(number) for number in range(int(numbers.max()) + 1)]
     _in_range(numbers, known, name)
-    return Found(paths, numbers.astype(np.int32), tuple(known), asked.mode)
+    return LabeledFiles(paths, numbers.astype(np.int32), tuple(known), asked.mode)
 
 
-def _masked(paths: list[bytes], texts: list[str], asked: Asked, name: str) -> Found:
+def _masked(paths: list[bytes], texts: list[str], asked: FileOptions, name: str) -> LabeledFiles:
     """Files with masks, or with pictures as targets."""
     if asked.mode not in ("int", "image"):
         fix = "Use 'int' (and a sparse loss, or tf.one_hot in preprocess), or 'image' if the targets are pictures."
         raise refusal(f"label_mode of {name} masks", "'int' or 'image'", repr(asked.mode), fix)
-    return Found(paths, masks=paths_of(f"{name} masks", texts))
+    return LabeledFiles(paths, masks=paths_of(f"{name} masks", texts))
 
 
 def _label_array(what: str, labels: Any) -> Array:
@@ -243,17 +243,17 @@ def _text(what: str, label: Any) -> str:
     return os.fsdecode(label)
 
 
-def _named(paths: list[bytes], texts: list[str], asked: Asked, name: str) -> Found:
+def _named(paths: list[bytes], texts: list[str], asked: FileOptions, name: str) -> LabeledFiles:
     known = asked.class_names or asked.trained or sorted(set(texts))
     number = {each: place for place, each in enumerate(known)}
     for place, each in enumerate(texts):
         if each not in number:
             fix = nearest(each, known).strip() or "Correct it, or name every class in class_names."
             raise refusal(f"{name} labels[{place}]", f"one of the classes {short(list(known))}", short(each), fix)
-    return Found(paths, np.array([number[each] for each in texts], np.int32), tuple(known), asked.mode)
+    return LabeledFiles(paths, np.array([number[each] for each in texts], np.int32), tuple(known), asked.mode)
 
 
-def sound(made: Found, broken: dict[int, str], asked: Asked, name: str) -> tuple[Found, dict[str, Any]]:
+def sound(made: LabeledFiles, broken: dict[int, str], asked: FileOptions, name: str) -> tuple[LabeledFiles, dict[str, Any]]:
     """What was found without the broken ones; and the fields of a source that tell which were left out, and why."""
     if not broken:
         return made, {}
@@ -268,7 +268,7 @@ def sound(made: Found, broken: dict[int, str], asked: Asked, name: str) -> tuple
     return made.kept(numbering.positions), {"skipped": skipped, "numbering": numbering}
 
 
-def sifted(make: Callable[[Found], Source], made: Found, asked: Asked, name: str, on_bad: str) -> Source:
+def sifted(make: Callable[[LabeledFiles], Source], made: LabeledFiles, asked: FileOptions, name: str, on_bad: str) -> Source:
     """The source over what was found, as `make` makes it; with `on_bad="skip"` without the files that cannot be read."""
     source = make(made)
     if on_bad == "raise":

@@ -9,7 +9,7 @@ from typing import Any
 from tfinput.errors import FileError, refusal
 from tfinput.material.folders import shown, suffix
 from tfinput.sources.images import headers, image_source, masks, palettes
-from tfinput.sources.images.resize import Look, Mask
+from tfinput.sources.images.resize import ImageOptions, Mask
 
 SAMPLES = 8
 JPEGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
@@ -30,7 +30,7 @@ def asked(mask_palette: Any, label_mode: Any) -> Mask | None:
     return Mask() if isinstance(mask_palette, str) and mask_palette == "index" else Mask(classes=masks.palette(mask_palette))
 
 
-def looked_at(paths: list[bytes], look: Look, on_bad: str, name: str) -> Look:
+def looked_at(paths: list[bytes], look: ImageOptions, on_bad: str, name: str) -> ImageOptions:
     """How masks are read, once a few were: what they are is known, and what they cannot be is refused.
 
     Palettes must agree with those of the few, or with one that is known, of training data. `on_bad="skip"` refuses only if none will do.
@@ -71,7 +71,7 @@ def _lossy(paths: list[bytes], sample: dict[bytes, bytes]) -> bytes | None:
     return next((path for path, data in sample.items() if palettes.lossy(data)), None)
 
 
-def _no_mask(data: bytes, look: Look) -> image_source.Fault | None:
+def _no_mask(data: bytes, look: ImageOptions) -> image_source.Fault | None:
     if data.startswith(b"\x89PNG") and data[25] == 0 and look.mask is not None and not look.mask.classes:
         return None  # Gray, as most are.
     found = image_source.problem(data, look)

@@ -10,14 +10,14 @@ import tensorflow as tf
 
 from tfinput.errors import refusal, short
 from tfinput.material.columns import DTYPES
-from tfinput.material.forms import Form, Leaf
+from tfinput.material.forms import Form, FormField
 from tfinput.material.nests import TEXT, mapped
 
 
 def signed(signature: Any, batched: bool) -> Form:
     """The form of an example as an output_signature has it."""
 
-    def leaf(path: str, spec: Any) -> Leaf:
+    def leaf(path: str, spec: Any) -> FormField:
         name = f"output_signature{path}"
         if not isinstance(spec, tf.TensorSpec):
             fix = "Lengths that vary are None in the shape; see also ragged=True."
@@ -28,9 +28,9 @@ def signed(signature: Any, batched: bool) -> Form:
         if spec.dtype not in DTYPES:
             raise refusal(name, "a dtype that tf.data can batch", spec.dtype.name, "Use another one.", TypeError)
         dtype = TEXT if spec.dtype == tf.string else np.dtype(spec.dtype.as_numpy_dtype)
-        return Leaf(path, tuple(spec.shape)[1 if batched else 0 :], dtype, asked=True)
+        return FormField(path, tuple(spec.shape)[1 if batched else 0 :], dtype, asked=True)
 
-    return Form(three("output_signature", mapped(leaf, signature)))
+    return Form(check_arity("output_signature", mapped(leaf, signature)))
 
 
 def refuse_even(ragged: bool, form: Form | None) -> None:
@@ -39,11 +39,11 @@ def refuse_even(ragged: bool, form: Form | None) -> None:
         raise refusal("ragged=True", "None in a shape of output_signature", "none", "Put None where lengths vary.")
 
 
-def found(first: Any, where: str, batched: bool, ragged: bool) -> Form:
+def form_of(first: Any, where: str, batched: bool, ragged: bool) -> Form:
     """The form of an example, by the first element."""
     form = Form.of(first, where)
 
-    def row(path: str, leaf: Leaf) -> Leaf:
+    def row(path: str, leaf: FormField) -> FormField:
         if batched and not leaf.shape:
             fix = "Give arrays with one row for each example, or leave batched=True out."
             raise refusal(f"{where}{path}", "a batch of examples", f"a single value ({leaf})", fix)
@@ -51,13 +51,13 @@ def found(first: Any, where: str, batched: bool, ragged: bool) -> Form:
         shape = leaf.shape
         return dataclasses.replace(leaf, shape=(None, *shape[1:]) if ragged and shape else shape)
 
-    made = Form(three(where, mapped(row, form.structure)))
+    made = Form(check_arity(where, mapped(row, form.structure)))
     if ragged and all(leaf.even for leaf in made.leaves):
         raise refusal("ragged=True", "an array whose length may vary", f"{made}", "Leave ragged out.")
     return made
 
 
-def three(name: str, structure: Any) -> Any:
+def check_arity(name: str, structure: Any) -> Any:
     """Refuse tuples that Keras does not take."""
     if isinstance(structure, tuple) and not hasattr(structure, "_fields") and len(structure) not in (1, 2, 3):
         fix = "Give x, (x, y) or (x, y, sample_weight); several inputs go into a dict or a tuple of their own: ((a, b), y)."

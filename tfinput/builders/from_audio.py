@@ -11,7 +11,7 @@ from tfinput import feed, options
 from tfinput.builders import _build, _files
 from tfinput.errors import FileError, refusal
 from tfinput.material.folders import shown, suffix
-from tfinput.sampling.steps import whole
+from tfinput.sampling.steps import integer
 from tfinput.sources.audio import audio_source, wav
 from tfinput.sources.base import Source
 
@@ -88,13 +88,13 @@ def from_audio(
         raise refusal("ragged and output_sequence_length", "one of the two", "both: clips of one length are not ragged", "Pass one.")
     if bucket and not known["shuffle"]:
         raise refusal("bucket", "shuffle=True beside it, since it changes the order", "shuffle=False", "Pass one of them.")
-    look = Look(
-        None if sampling_rate is None else whole("sampling_rate", sampling_rate),
-        None if output_sequence_length is None else whole("output_sequence_length", output_sequence_length),
+    look = ClipOptions(
+        None if sampling_rate is None else integer("sampling_rate", sampling_rate),
+        None if output_sequence_length is None else integer("output_sequence_length", output_sequence_length),
         bool(ragged),
         bool(bucket),
     )
-    asked = _files.Asked(labels, label_mode, class_names, follow_links, verbose, wanted, "WAV files", masks=False)
+    asked = _files.FileOptions(labels, label_mode, class_names, follow_links, verbose, wanted, "WAV files", masks=False)
     made, reference = _source(subject, asked, look, on_bad, "audio")
     others = []
     for name in ("validation_data", "test_data"):
@@ -104,7 +104,7 @@ def from_audio(
 
 
 @dataclass(frozen=True)
-class Look:
+class ClipOptions:
     """How clips become arrays: at which rate, of which length, and what is done about several lengths, which `bucket` brings together."""
 
     rate: int | None
@@ -118,7 +118,7 @@ class Reference:
     """What all files must be like: a file with its header, and the length that all of its kind have, if they have one."""
 
     path: bytes
-    header: wav.Header
+    header: wav.WavHeader
     length: int | None = None
 
 
@@ -129,16 +129,16 @@ def wanted(name: bytes, head: Callable[[], bytes]) -> bool:
 
 
 def _source(
-    subject: Any, asked: _files.Asked, look: Look, on_bad: str, name: str, reference: Reference | None = None
+    subject: Any, asked: _files.FileOptions, look: ClipOptions, on_bad: str, name: str, reference: Reference | None = None
 ) -> tuple[Source, Reference]:
-    found = _files.found(subject, asked, name)
+    found = _files.labeled_files(subject, asked, name)
     read = audio_source.headers(found.paths)
     broken = {place: each for place, each in enumerate(read) if isinstance(each, str)}
     if broken and on_bad == "raise":
         place, reason = next(iter(broken.items()))
         raise audio_source.refused(found.paths[place], reason)
     kept, left_out = _files.sound(found, broken, asked, name)
-    headers = [each for each in read if isinstance(each, wav.Header)]
+    headers = [each for each in read if isinstance(each, wav.WavHeader)]
     first = reference or Reference(kept.paths[0], headers[0])
     for path, header in zip(kept.paths, headers, strict=True):
         _refuse_unlike(first, path, header, look.rate)
@@ -152,7 +152,7 @@ def _source(
     return audio_source.source(clips, kept.targets, look.ragged, look.bucket, name=name, **about), dataclasses.replace(first, length=length)
 
 
-def _refuse_unlike(first: Reference, path: bytes, header: wav.Header, rate: int | None) -> None:
+def _refuse_unlike(first: Reference, path: bytes, header: wav.WavHeader, rate: int | None) -> None:
     other = first.header
     if header.channels != other.channels:
         had = f"{other.channels}, as {shown(first.path)} has"

@@ -93,12 +93,12 @@ def from_csv(
     known = _build.begin(dict(given), from_csv)
     if not isinstance(delimiter, str) or len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
         raise refusal("delimiter", "one ASCII character", short(delimiter), "Pass for example delimiter=';'.")
-    read = functools.partial(_csv, delimiter, csv_header.Header.asked(header, column_names))
+    read = functools.partial(_csv, delimiter, csv_header.CsvHeader.asked(header, column_names))
     asked = _tables.TableOptions(label, weight, columns, as_matrix, fill, _tables.read_at_once(in_memory), verbose)
     return _tables.feed_of(read, "csv", subject, asked, label_mode, known)
 
 
-def _csv(delimiter: str, header: csv_header.Header, name: str, subject: Any, asked: _tables.TableOptions) -> _tables.Opened:
+def _csv(delimiter: str, header: csv_header.CsvHeader, name: str, subject: Any, asked: _tables.TableOptions) -> _tables.Opened:
     files = _csv_files(delimiter, header, name, subject, asked)
     first = files[0]
     # pandas writes its index as a first column without a name.
@@ -119,14 +119,16 @@ def _csv(delimiter: str, header: csv_header.Header, name: str, subject: Any, ask
     return asked.opened(table_source.Rows(table, chosen), fits)
 
 
-def _csv_files(delimiter: str, header: csv_header.Header, name: str, subject: Any, asked: _tables.TableOptions) -> list[csv_files.CsvFile]:
+def _csv_files(
+    delimiter: str, header: csv_header.CsvHeader, name: str, subject: Any, asked: _tables.TableOptions
+) -> list[csv_files.CsvFile]:
     """The files of a subject, which have the same columns."""
     files: list[csv_files.CsvFile] = []
     for path in _table_files.paths(name, subject, (), asked.follow_links, asked.verbose):
         file = csv_files.csv_file(path, delimiter, header, files[0] if files else asked.before)
         if files and file.names != files[0].names:
             got, fix = _table_files.difference(file.names, files[0].names)
-            if header == csv_header.LOOK:
+            if header == csv_header.INFERRED:
                 fix = f"{fix.removesuffix('.')}, or, if some have no header, pass column_names=[...]."
             raise refusal(path, f"the columns of {files[0].path}", got, fix)
         files.append(file)

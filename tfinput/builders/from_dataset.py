@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfinput import feed, options
 from tfinput.builders import _build
 from tfinput.errors import refusal, short
-from tfinput.sampling.steps import whole
+from tfinput.sampling.steps import integer
 from tfinput.sources.base import Source
 from tfinput.sources.datasets import dataset_source, hazards
 
@@ -64,9 +64,9 @@ def from_dataset(
     """
     known = _build.begin(dict(given), from_dataset)
     if shuffle_window is not None:
-        whole("shuffle_window", shuffle_window)
+        integer("shuffle_window", shuffle_window)
     if size is not None:
-        size = whole("size", size)
+        size = integer("size", size)
     if batched is not None and not isinstance(batched, bool):
         raise refusal("batched", "True, False or None", short(batched), "Pass batched=True if elements are batches.", TypeError)
     if isinstance(known["cache"], (str, bytes)) and known["cache"] != "memory":
@@ -88,7 +88,7 @@ def _source(subject: Any, size: int | None, batched: bool | None, window: int | 
     if count == 0:
         raise refusal(name, "at least one example", "an empty dataset", "Check the data.")
     endless = int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY
-    passes = dataset_source.Passes(dataset.take(count) if endless else dataset, count, name, promise)
+    passes = dataset_source.DatasetPasses(dataset.take(count) if endless else dataset, count, name, promise)
     return dataset_source.source(passes, window, lambda: "")
 
 
@@ -102,7 +102,7 @@ def _dataset(subject: Any, name: str) -> Any:
 def _single(dataset: Any, batched: bool | None, name: str) -> Any:
     """The dataset of single examples, of a structure that Keras takes."""
     _refuse_spec(dataset.element_spec, name)
-    if batched is None and hazards.looks_batched(dataset):
+    if batched is None and hazards.seems_batched(dataset):
         fix = "Pass batched=True to take them apart, or batched=False if each is one example."
         raise refusal(name, "single examples", f"what looks like batches: {dataset.element_spec}", fix)
     if not batched:

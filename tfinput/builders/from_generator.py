@@ -22,7 +22,7 @@ from tfinput.errors import refusal, short
 from tfinput.material import rows as memory
 from tfinput.material.forms import Form
 from tfinput.material.nests import TEXT, as_array, parts
-from tfinput.sampling.steps import whole
+from tfinput.sampling.steps import integer
 from tfinput.sources.base import Source
 from tfinput.sources.python import generators
 from tfinput.workers.generator_chunks import Progress, Recipe
@@ -115,7 +115,7 @@ def from_generator(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _GeneratorOptions:
     """The builder's own options."""
 
     size: int | None
@@ -127,24 +127,24 @@ class _Asked:
     workers: int
 
 
-def _asked(size: Any, batched: Any, endless: Any, signature: Any, ragged: Any, window: Any, workers: Any) -> _Asked:
+def _asked(size: Any, batched: Any, endless: Any, signature: Any, ragged: Any, window: Any, workers: Any) -> _GeneratorOptions:
     for name, value in (("batched", batched), ("endless", endless), ("ragged", ragged)):
         if not isinstance(value, bool):
             raise refusal(name, "True or False", short(value), f"Pass {name}=True or leave it out.", TypeError)
-    size = None if size is None else whole("size", size)
+    size = None if size is None else integer("size", size)
     if endless and size is None:
         raise refusal("endless=True", "size beside it", "none", "Pass the number of examples that make an epoch: size=10_000.")
     form = None if signature is None else _signatures.signed(signature, batched)
     _signatures.refuse_even(ragged, form)
-    window = None if window is None else whole("shuffle_window", window)
-    return _Asked(size, batched, endless, form, ragged, window, whole("workers", workers, 0))
+    window = None if window is None else integer("shuffle_window", window)
+    return _GeneratorOptions(size, batched, endless, form, ragged, window, integer("workers", workers, 0))
 
 
-def _other(subject: Any, asked: _Asked, form: Form, name: str) -> Source:
+def _other(subject: Any, asked: _GeneratorOptions, form: Form, name: str) -> Source:
     """Validation or test data, whose examples have the form of the training examples."""
     size = None
     if isinstance(subject, tuple) and len(subject) == 2:
-        subject, size = subject[0], whole(f"{name}[1]", subject[1])
+        subject, size = subject[0], integer(f"{name}[1]", subject[1])
     if (isinstance(subject, _endings.ENDLESS) or (asked.endless and size is not None)) and _is_iterator(subject):
         fix = "Pass a function that returns a new iterator, with the size of a pass: (function, 1000), and endless=True."
         raise refusal(name, "one whole pass, the same each time", "an iterator without end", fix)
@@ -152,7 +152,7 @@ def _other(subject: Any, asked: _Asked, form: Form, name: str) -> Source:
     return _source(subject, own, name)[0]
 
 
-def _source(subject: Any, asked: _Asked, name: str) -> tuple[Source, Form, int]:
+def _source(subject: Any, asked: _GeneratorOptions, name: str) -> tuple[Source, Form, int]:
     """The source over a subject, the form of its examples, and how many rows its first element has."""
     once = _is_iterator(subject)
     called = name or _name(subject)
@@ -169,7 +169,7 @@ def _source(subject: Any, asked: _Asked, name: str) -> tuple[Source, Form, int]:
     recipe = Recipe(begin, form, called, asked.batched, size, promise, asked.endless)
     if once and not asked.endless:
         recipe = dataclasses.replace(recipe, begin=lambda: elements)
-        return generators.kept(recipe, memory.free_bytes() / 4, asked.ragged), form, rows
+        return generators.in_memory(recipe, memory.free_bytes() / 4, asked.ragged), form, rows
     if once:
         recipe = dataclasses.replace(recipe, begin=generators.Shared(elements), shared=True)
     elif size is None:
@@ -232,16 +232,16 @@ def _of_shards(subject: Any, workers: int, called: str) -> Callable[[int], Any]:
     return function
 
 
-def _size(subject: Any, asked: _Asked) -> tuple[int | None, str]:
+def _size(subject: Any, asked: _GeneratorOptions) -> tuple[int | None, str]:
     if asked.size is not None:
         return asked.size, f"size={asked.size}"
     if hasattr(subject, "__len__") and not asked.batched:
-        return whole("len(subject)", len(subject)), f"its length is {len(subject)}"
+        return integer("len(subject)", len(subject)), f"its length is {len(subject)}"
     return None, ""
 
 
 def _begun(
-    begin: Callable[[], Iterator[Any]], subject: Any, asked: _Asked, called: str, counts: bool
+    begin: Callable[[], Iterator[Any]], subject: Any, asked: _GeneratorOptions, called: str, counts: bool
 ) -> tuple[Iterator[Any], Form, int, int]:
     """A pass with nothing lost of it, the form of its examples, the rows of its first element, and the bytes of one.
 
@@ -264,7 +264,7 @@ def _begun(
     if counts:
         _endings.refuse(elements, called)
     where = blank.place(0)
-    form = asked.form or _signatures.found(first, where, asked.batched, asked.ragged)
+    form = asked.form or _signatures.form_of(first, where, asked.batched, asked.ragged)
     rows = 1
     if asked.batched:
         rows = len(form.batch(first, lambda: where)[0])

@@ -10,7 +10,7 @@ from tfinput import feed, options
 from tfinput.builders import _build, _files, _masks
 from tfinput.errors import refusal, short
 from tfinput.material.folders import suffix
-from tfinput.sampling.steps import whole
+from tfinput.sampling.steps import integer
 from tfinput.sources.base import Source
 from tfinput.sources.images import headers, image_source, resize
 
@@ -104,14 +104,14 @@ def from_images(
 
     """
     known = _build.begin(dict(given), from_images)
-    look = _look(
+    look = _image_options(
         image_size, color_mode, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, random_crop, decode, dtype, exif_rotation
     )
     _files.one_of("on_bad", on_bad, ("raise", "skip"))
     if look.crop is not None and known["cache"] is not None:
         fix = "Cache whole images and crop them in augment, or use cache=None."
         raise refusal("cache with random_crop", "one of the two", "both: a cached crop would be the same each epoch", fix)
-    asked = _files.Asked(labels, label_mode, class_names, follow_links, verbose, wanted, "images")
+    asked = _files.FileOptions(labels, label_mode, class_names, follow_links, verbose, wanted, "images")
     mask = _masks.asked(mask_palette, label_mode)
     made, mask = _source(subject, asked, look, mask, on_bad, "images")
     others = []
@@ -128,10 +128,10 @@ def wanted(name: bytes, head: Callable[[], bytes]) -> bool:
 
 
 def _source(
-    subject: Any, asked: _files.Asked, look: resize.Look, mask: resize.Mask | None, on_bad: str, name: str
+    subject: Any, asked: _files.FileOptions, look: resize.ImageOptions, mask: resize.Mask | None, on_bad: str, name: str
 ) -> tuple[Source, resize.Mask | None]:
     """The source, and how its masks are read if it has any, which other data must share."""
-    found = _files.found(subject, asked, name)
+    found = _files.labeled_files(subject, asked, name)
     target = look
     if found.masks is None and mask is not None and mask != _masks.UNSEEN and asked.trained is None:
         raise refusal(f"{name} labels", "paths of masks for mask_palette", "others", "Pass (paths, mask paths), or no mask_palette.")
@@ -139,7 +139,7 @@ def _source(
         target = dataclasses.replace(look, channels=1, interpolation="nearest", dtype="uint8", fast=False, mask=mask)
         target = _masks.looked_at(found.masks, target, on_bad, name)
 
-    def made(kept: _files.Found) -> Source:
+    def made(kept: _files.LabeledFiles) -> Source:
         pictures = image_source.Pictures(kept.paths, look)
         others = None if kept.masks is None else image_source.Pictures(kept.masks, target)
         return image_source.source(pictures, kept.targets, others, name=name, **kept.about)
@@ -147,9 +147,9 @@ def _source(
     return _files.sifted(made, found, asked, name, on_bad), target.mask or mask
 
 
-def _look(
+def _image_options(
     size: Any, color: Any, interpolation: Any, crop: bool, pad: bool, random_crop: Any, decode: Any, dtype: Any, exif: bool
-) -> resize.Look:
+) -> resize.ImageOptions:
     _files.one_of("color_mode", color, tuple(resize.CHANNELS))
     _files.one_of("interpolation", interpolation, INTERPOLATIONS)
     _files.one_of("decode", decode, ("exact", "fast"))
@@ -160,8 +160,8 @@ def _look(
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2 or isinstance(size, str):
         raise refusal("image_size", "(height, width) or one number", short(size), "Pass for example (224, 224).")
-    height, width = (whole("image_size", side) for side in sides)
-    return resize.Look(
+    height, width = (integer("image_size", side) for side in sides)
+    return resize.ImageOptions(
         size=(height, width),
         channels=resize.CHANNELS[color],
         interpolation=interpolation,

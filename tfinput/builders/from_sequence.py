@@ -15,7 +15,7 @@ from tfinput.builders import _build, _signatures
 from tfinput.engine import fingerprints
 from tfinput.errors import refusal, short
 from tfinput.material.forms import Form
-from tfinput.sampling.steps import whole
+from tfinput.sampling.steps import integer
 from tfinput.sources.base import Source
 from tfinput.sources.python import sequences
 from tfinput.workers import first_item
@@ -76,7 +76,7 @@ def from_sequence(
     known = _build.begin(dict(given), from_sequence)
     if workers is None:
         workers = items.workers if _is_batched(items) and items.use_multiprocessing else 0
-    whole("workers", workers, 0)
+    integer("workers", workers, 0)
     if item_timeout is not None and not (isinstance(item_timeout, (int, float)) and item_timeout > 0):
         raise refusal("item_timeout", "seconds above 0, or None", short(item_timeout), "Pass item_timeout=60.")
     if not isinstance(ragged, bool):
@@ -107,10 +107,10 @@ def _source(
         rows = np.full(size, len(first[0]))
         rows[-1] = last
     else:
-        form = signature or _signatures.found(look.first, where, False, ragged).like(columns or {})
+        form = signature or _signatures.form_of(look.first, where, False, ragged).like(columns or {})
         first = form.columns(1)
         form.write(first, 0, look.first, lambda: where)
-    _signatures.three(f"{called}, item 0", form.structure)
+    _signatures.check_arity(f"{called}, item 0", form.structure)
 
     def fingerprint() -> str:
         return hashlib.blake2b(f"{size} {form} {fingerprints.of(items)}".encode(), digest_size=16).hexdigest()

@@ -19,7 +19,7 @@ from tfinput.errors import FileError, MissingFileError, refusal, short
 from tfinput.material import folders
 from tfinput.material.folders import shown, suffix
 from tfinput.sampling.labels import vector_like
-from tfinput.sampling.steps import whole
+from tfinput.sampling.steps import integer
 from tfinput.sources import text
 from tfinput.sources.base import Source
 
@@ -98,15 +98,15 @@ def from_text(
     """
     known = _build.begin(dict(given), from_text)
     subjects.one_of("on_bad", on_bad, ("raise", "skip"))
-    look = Look(
+    look = TextOptions(
         encoding=_encoding(encoding),
-        max_length=None if max_length is None else whole("max_length", max_length),
+        max_length=None if max_length is None else integer("max_length", max_length),
         delimiter=_delimiter(delimiter),
         label_first=bool(label_first),
         on_bad=on_bad,
         uneven="ragged" if ragged else "padded",
     )
-    asked = subjects.Asked(labels, label_mode, class_names, follow_links, verbose, wanted, "text files", masks=False)
+    asked = subjects.FileOptions(labels, label_mode, class_names, follow_links, verbose, wanted, "text files", masks=False)
     made = _source(subject, asked, look, "text")
     again = asked.after(made.class_names)
     others = [None if known[name] is None else _source(known[name], again, look, name) for name in ("validation_data", "test_data")]
@@ -114,7 +114,7 @@ def from_text(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class TextOptions:
     """How files become texts."""
 
     encoding: str | None
@@ -148,7 +148,7 @@ def _delimiter(given: Any) -> bytes | None:
     raise refusal("delimiter", "a text within lines, or None", short(given), r"Pass '\t'.")
 
 
-def _source(subject: Any, asked: subjects.Asked, look: Look, name: str) -> Source:
+def _source(subject: Any, asked: subjects.FileOptions, look: TextOptions, name: str) -> Source:
     paired = isinstance(subject, tuple) and len(subject) == 2 and not isinstance(subject[1], PATH)
     path, labels = subject if paired else (subject, asked.given)
     if isinstance(path, PATH) and os.path.isfile(os.path.expanduser(path)):
@@ -162,15 +162,15 @@ def _source(subject: Any, asked: subjects.Asked, look: Look, name: str) -> Sourc
     if look.delimiter is not None:
         got = "a folder" if isinstance(path, PATH) and os.path.isdir(path) else short(subject)
         raise refusal(f"{name} with a delimiter", "the path to a file of lines", got, "Pass a path, or delimiter=None.")
-    return subjects.sifted(lambda kept: _files(kept, look, name), subjects.found(subject, asked, name), asked, name, look.on_bad)
+    return subjects.sifted(lambda kept: _files(kept, look, name), subjects.labeled_files(subject, asked, name), asked, name, look.on_bad)
 
 
-def _files(found: subjects.Found, look: Look, name: str) -> Source:
+def _files(found: subjects.LabeledFiles, look: TextOptions, name: str) -> Source:
     texts = text.Texts(found.paths, look.encoding, look.max_length)
     return text.of_files(texts, found.targets, name=name, uneven=look.uneven, **found.about)
 
 
-def _lines(path: bytes, labels: Any, asked: subjects.Asked, look: Look, name: str) -> Source:
+def _lines(path: bytes, labels: Any, asked: subjects.FileOptions, look: TextOptions, name: str) -> Source:
     asked = dataclasses.replace(subjects.checked(asked), kind="lines")
     written, rows, broken = _read(path, look)
     if not rows:
@@ -179,7 +179,7 @@ def _lines(path: bytes, labels: Any, asked: subjects.Asked, look: Look, name: st
         number, (expected, reason) = next(iter(broken.items()))
         fix = text.ANOTHER_ENCODING if expected == _text_in(look) else "Correct it, or pass on_bad='skip'."
         raise refusal(f"{shown(path)}, line {number + 1}", expected, reason, fix, FileError)
-    places = subjects.Found([path + f", line {number + 1}".encode() for number in range(len(rows))] if broken else rows)
+    places = subjects.LabeledFiles([path + f", line {number + 1}".encode() for number in range(len(rows))] if broken else rows)
     left_out = subjects.sound(places, {number: reason for number, (_, reason) in broken.items()}, asked, name)[1]
     numbers = np.setdiff1d(np.arange(len(rows)), list(broken))
     lines = [rows[number][: look.max_length] for number in numbers]
@@ -209,7 +209,7 @@ def _of_lines(what: str, labels: Any, count: int, numbers: Any) -> Any:
     return array[numbers]
 
 
-def _read(path: bytes, look: Look) -> tuple[list[bytes] | None, list[bytes], dict[int, tuple[str, str]]]:
+def _read(path: bytes, look: TextOptions) -> tuple[list[bytes] | None, list[bytes], dict[int, tuple[str, str]]]:
     """Labels, if there are any, and texts of lines; of the broken ones, what was expected and what came."""
     rows, wrong = text.lines(path, look.encoding)
     broken = {number: (_text_in(look), reason) for number, reason in wrong.items()}
@@ -220,11 +220,11 @@ def _read(path: bytes, look: Look) -> tuple[list[bytes] | None, list[bytes], dic
     return written, rows, dict(sorted(({number: (expected, reason) for number, reason in wrong.items()} | broken).items()))
 
 
-def _text_in(look: Look) -> str:
+def _text_in(look: TextOptions) -> str:
     return f"text in {look.encoding}"
 
 
-def _written(given: str, written: list[bytes] | None, asked: subjects.Asked) -> Any:
+def _written(given: str, written: list[bytes] | None, asked: subjects.FileOptions) -> Any:
     """Labels from the lines: numbers if all of them (and of the training data) are whole ones, else names."""
     subjects.one_of("labels", given, ("inferred", None))
     if written is None:

@@ -15,7 +15,7 @@ from tfinput import feed, options
 from tfinput.builders import _build
 from tfinput.engine import fingerprints
 from tfinput.errors import MissingFileError, nearest, refusal, short
-from tfinput.sampling.steps import whole
+from tfinput.sampling.steps import integer
 from tfinput.sources.base import Source
 from tfinput.sources.datasets import dataset_source
 from tfinput.sources.records import record_source, tfds_sections
@@ -73,7 +73,7 @@ def from_tfds(
     """
     known = _build.begin(dict(given), from_tfds)
     if shuffle_window is not None:
-        whole("shuffle_window", shuffle_window)
+        integer("shuffle_window", shuffle_window)
     asked = {
         name: expression for name, expression in (("train", train), ("validation", validation), ("test", test)) if expression is not None
     }
@@ -250,7 +250,7 @@ def _streamed(builder: Any, expression: Any, size: int | None, wanted: _Wanted, 
     _refuse_spec(dataset.element_spec, builder.name)
     count = int(dataset.cardinality()) if size is None else size
     fix = "Prepare it with file_format='tfrecord' or 'array_record': then preprocess comes first, and may give them one shape."
-    passes = dataset_source.Passes(dataset, count, builder.name, "as dataset_info.json says", fix)
+    passes = dataset_source.DatasetPasses(dataset, count, builder.name, "as dataset_info.json says", fix)
     return dataset_source.source(passes, window, lambda: f"{wanted.about} {expression}", class_names=wanted.class_names)
 
 

@@ -12,7 +12,7 @@ from tfinput.builders import _build, _files
 from tfinput.engine import fingerprints
 from tfinput.errors import FileError, nearest, refusal, short
 from tfinput.material.folders import shown
-from tfinput.sampling.steps import whole
+from tfinput.sampling.steps import integer
 from tfinput.sources.base import Source
 from tfinput.sources.records import array_record, record_source
 
@@ -84,7 +84,7 @@ def from_tfrecords(
     if weight is not None and label is None:
         raise refusal("weight", "a label beside it", "no label", "Pass label.")
     if shuffle_window is not None:
-        whole("shuffle_window", shuffle_window)
+        integer("shuffle_window", shuffle_window)
     parsed = parse if features is None else _parser(features, label, weight)
     about = f"{sorted(features.items())} {label} {weight}" if features is not None else ""
 
@@ -100,7 +100,7 @@ def from_tfrecords(
         return record_source.source(opened, shuffle_window, parsed, parse is not None, name, lambda: about + fingerprints.of(parse))
 
     source = made(subject, "tfrecords")
-    if size is not None and source.size != whole("size", size):
+    if size is not None and source.size != integer("size", size):
         raise refusal("tfrecords", f"size={size} records", f"{source.size}", "Correct size, or leave it out.")
     others = [None if known[name] is None else made(known[name], name) for name in ("validation_data", "test_data")]
     return _build.build(source, known, *others, verbose=verbose)

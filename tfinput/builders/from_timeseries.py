@@ -11,8 +11,8 @@ from tfinput import feed, options
 from tfinput.builders import _build, _files
 from tfinput.errors import refusal, short
 from tfinput.sampling import time_splits
-from tfinput.sampling.splits import Split
-from tfinput.sampling.steps import whole
+from tfinput.sampling.splits import SplitMembers
+from tfinput.sampling.steps import integer
 from tfinput.sources.base import Source
 from tfinput.sources.series import Series, Window
 
@@ -77,15 +77,15 @@ def from_timeseries(
     """
     known = _build.begin(dict(given), from_timeseries)
     window = Window(
-        length=whole("sequence_length", sequence_length),
-        stride=whole("sequence_stride", sequence_stride),
-        rate=whole("sampling_rate", sampling_rate),
-        start=0 if start_index is None else whole("start_index", start_index, 0),
-        end=None if end_index is None else whole("end_index", end_index),
+        length=integer("sequence_length", sequence_length),
+        stride=integer("sequence_stride", sequence_stride),
+        rate=integer("sampling_rate", sampling_rate),
+        start=0 if start_index is None else integer("start_index", start_index, 0),
+        end=None if end_index is None else integer("end_index", end_index),
     )
     _files.one_of("split_by", split_by, ("time", "series"))
     series = Series.of(data, targets, window)
-    rows = series.horizon if gap is None else whole("gap", gap, 0)
+    rows = series.horizon if gap is None else integer("gap", gap, 0)
     others = [_other(known[name], series, window, name) for name in ("validation_data", "test_data")]
     for name in ("stratify", "groups"):
         if known[name] is not None and known[name] is not False:
@@ -107,7 +107,7 @@ def _other(data: Any, trained: Series, window: Window, name: str) -> Source | No
     return Series.of(data[0], data[1], window, name, trained).source()
 
 
-def _by_time(series: Series, gap: int, known: dict[str, Any]) -> Split:
+def _by_time(series: Series, gap: int, known: dict[str, Any]) -> SplitMembers:
     apart = -(-(series.window.span + gap) // series.window.stride)
     return time_splits.split(series.counts, apart, known["validation_split"], known["test_split"], lambda number: series.data[number].path)
 

@@ -14,7 +14,7 @@ from tfinput.builders import _build
 from tfinput.engine import devices
 from tfinput.engine.mixture import Ingredient, mixed
 from tfinput.errors import refusal, short
-from tfinput.feed import Feed, Part
+from tfinput.feed import Feed, Split
 from tfinput.sampling import labels, steps
 from tfinput.sampling.order import Members
 from tfinput.sampling.quotas import Quotas, even, shares
@@ -70,13 +70,13 @@ def mix(feeds: Sequence[Feed], *, weights: Any = None, size: int | None = None, 
     elif weights is not None or size is not None:
         members = _weighted(chosen, members, weights, size)
     steps.layout(members.drawn, settings.batch_size, settings.drop_remainder)
-    parts = {"train": Part(train, members)}
+    parts = {"train": Split(train, members)}
     for name in ("validation", "test"):
         having = [each for each in chosen if name in each.parts]
         if having:
             held = [each.parts[name] for each in having]
             sources = [Ingredient(part.source, each.settings) for part, each in zip(held, having, strict=True)]
-            parts[name] = Part(mixed(sources, spec, names), _members(held))
+            parts[name] = Split(mixed(sources, spec, names), _members(held))
     return Feed(parts=parts, settings=settings, drawer=_no_folds)
 
 
@@ -168,7 +168,7 @@ def _class_names(feeds: list[Feed]) -> tuple[str, ...] | None:
     return named[0][1] if named else None
 
 
-def _members(parts: list[Part]) -> Members:
+def _members(parts: list[Split]) -> Members:
     """Who of all parts belongs to a split, numbered one source after another."""
     sizes = np.array([part.source.size for part in parts])
     chosen = [part.members.indices + start for part, start in zip(parts, np.cumsum(sizes) - sizes, strict=True)]
@@ -178,7 +178,7 @@ def _members(parts: list[Part]) -> Members:
 
 def _weighted(feeds: list[Feed], members: Members, weights: Any, size: Any) -> Members:
     sizes = np.array([each.train_size for each in feeds])
-    total = int(sizes.sum()) if size is None else steps.whole("size", size)
+    total = int(sizes.sum()) if size is None else steps.integer("size", size)
     parts = sizes if weights is None else np.array(_weights(weights, len(feeds)))
     takes = shares(parts, total)
     if takes.min() == 0:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from tfinput.engine import cache_folder, fingerprints, pipeline
 from tfinput.errors import refusal
-from tfinput.material.columns import Leaf, leaf, memory_leaf
+from tfinput.material.columns import Column, leaf, memory_leaf
 from tfinput.material.mapped_rows import TextRows
 from tfinput.material.npy import open_file
 from tfinput.material.rows import TensorRows, aligned
@@ -87,11 +87,11 @@ def _in_memory(source: Source, settings: Settings) -> Source:
                 held[place][done : done + len(rows)] = rows
         done += len(batch[0])
 
-    def made(place: int) -> Leaf:
+    def made(place: int) -> Column:
         if place not in texts:
             return memory_leaf(f"cached[{place}]", held[place])
         rows = TensorRows(tf.constant(np.concatenate(texts[place])))
-        return Leaf(f"cached[{place}]", source.size, tf.TensorSpec(flat[place].shape[1:], tf.string), rows)
+        return Column(f"cached[{place}]", source.size, tf.TensorSpec(flat[place].shape[1:], tf.string), rows)
 
     return arrays.of_leaves(tf.nest.pack_sequence_as(spec, [made(place) for place in range(len(flat))]), source.name)
 
@@ -105,9 +105,9 @@ def _in_folder(source: Source, settings: Settings, folder: Path) -> Source:
     return arrays.of_leaves(tf.nest.pack_sequence_as(spec, parts), source.name)
 
 
-def _opened(path: str, files: list[Path], spec: Any) -> Leaf:
+def _opened(path: str, files: list[Path], spec: Any) -> Column:
     rows = [open_file(file) for file in files]
     if spec.dtype == tf.string:
-        return Leaf(path, rows[0].shape[0], tf.TensorSpec(spec.shape[1:], tf.string), TextRows(rows[1], rows[0]))
+        return Column(path, rows[0].shape[0], tf.TensorSpec(spec.shape[1:], tf.string), TextRows(rows[1], rows[0]))
     rows[0].dtype = np.dtype(spec.dtype.as_numpy_dtype)
     return leaf(path, rows[0])

@@ -33,13 +33,13 @@ from tfinput.errors import FileError, refusal
 MANIFEST = "manifest.json"
 NOTE = "progress.json"
 NOTE_SECONDS = 3.0
-KEPT_SECONDS = 7 * 24 * 3600
+STALE_SECONDS = 7 * 24 * 3600
 CHUNK = 1 << 20
 
 _writing: set[Path] = set()  # by this process
 
 
-class _Column(NamedTuple):
+class _ColumnFile(NamedTuple):
     """One of the files: its name, and what its header says; `rows` is None where that is known at the end."""
 
     name: str
@@ -56,7 +56,7 @@ class _Column(NamedTuple):
         return header.getvalue()
 
 
-class _Progress(NamedTuple):
+class _FillProgress(NamedTuple):
     """How much is safely written: examples, and of each file the bytes and the checksum of those behind its header."""
 
     rows: int
@@ -70,7 +70,9 @@ def intact(folder: Path) -> bool:
         return False
     try:
         sums = json.loads((folder / MANIFEST).read_text())["crc32"]
-        if set(sums) == {file.name for file in folder.glob("*.npy")} and all(_whole(folder / name) == crc for name, crc in sums.items()):
+        if set(sums) == {file.name for file in folder.glob("*.npy")} and all(
+            _file_checksum(folder / name) == crc for name, crc in sums.items()
+        ):
             return True
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -83,14 +85,14 @@ def files(folder: Path, place: int, part: Any) -> list[Path]:
     return [folder / column.name for column in _columns(place, part, 0)]
 
 
-def _columns(place: int, part: Any, size: int) -> list[_Column]:
+def _columns(place: int, part: Any, size: int) -> list[_ColumnFile]:
     shape = tuple(part.shape[1:].as_list())
     if part.dtype != tf.string:
-        return [_Column(f"{place}.npy", np.dtype(part.dtype.as_numpy_dtype), size, shape)]
-    return [_Column(f"{place}.ends.npy", np.dtype(np.int64), size, shape), _Column(f"{place}.text.npy", np.dtype(np.uint8), None)]
+        return [_ColumnFile(f"{place}.npy", np.dtype(part.dtype.as_numpy_dtype), size, shape)]
+    return [_ColumnFile(f"{place}.ends.npy", np.dtype(np.int64), size, shape), _ColumnFile(f"{place}.text.npy", np.dtype(np.uint8), None)]
 
 
-def _whole(path: Path) -> int:
+def _file_checksum(path: Path) -> int:
     """The checksum of a whole file."""
     with open(path, "rb") as file:
         head = file.read(10)
@@ -164,7 +166,7 @@ def _sweep(parent: Path) -> None:
         if _alive(left):
             continue
         note = left / NOTE
-        if not note.exists() or time.time() - note.stat().st_mtime > KEPT_SECONDS:
+        if not note.exists() or time.time() - note.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -211,21 +213,21 @@ def _written(batch: list[Any], lengths: list[int]) -> Iterator[Any]:
         files += 2
 
 
-def _noted(aside: Path, columns: list[_Column], heads: list[int]) -> _Progress:
+def _noted(aside: Path, columns: list[_ColumnFile], heads: list[int]) -> _FillProgress:
     """What was noted there, if the files still hold it."""
     try:
-        found = _Progress(**json.loads((aside / NOTE).read_text()))
+        found = _FillProgress(**json.loads((aside / NOTE).read_text()))
         noted = zip(columns, heads, found.nbytes, found.crc32, strict=True)
         whole = all(_checksum(aside / column.name, head, nbytes) == crc for column, head, nbytes, crc in noted)
     except (OSError, ValueError, TypeError):
         whole = False
-    return found if whole else _Progress(0, list(heads), [0] * len(heads))
+    return found if whole else _FillProgress(0, list(heads), [0] * len(heads))
 
 
 def _note(aside: Path, files: list[BinaryIO], rows: int, sums: list[int]) -> None:
     _synced(files)
     new = aside / f"{NOTE}.new"
-    new.write_text(json.dumps(_Progress(rows, [file.tell() for file in files], sums)._asdict()))
+    new.write_text(json.dumps(_FillProgress(rows, [file.tell() for file in files], sums)._asdict()))
     os.replace(new, aside / NOTE)
 
 

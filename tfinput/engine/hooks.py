@@ -19,8 +19,8 @@ from tfinput.engine import draws, keras_layers
 from tfinput.errors import refusal
 from tfinput.material import hook_results
 from tfinput.options import Hook
-from tfinput.runtime.fallback import guarded
-from tfinput.runtime.serial_map import converted, mapped
+from tfinput.runtime.fallback import with_fallback
+from tfinput.runtime.serial_map import converted, map_in_caller
 from tfinput.sampling import seeds
 from tfinput.sources.base import Loader, Source
 
@@ -68,7 +68,7 @@ class Stage:
         try:
             self._bind(element)
             result = self.run(element, seed, None if keras_layers.is_layer(self.function) else converted(self.function))
-            result = hook_results.tensors(self.name, result, ", ".join(_parts(element)))
+            result = hook_results.check_result(self.name, result, ", ".join(_parts(element)))
             draws.refuse_stateful(self.name, tf.compat.v1.get_default_graph())
             return result
         except Exception as error:
@@ -193,15 +193,15 @@ def on_examples(stages: Sequence[Stage | Loading], source: Source, keep: list[An
     count = indices.shape[0] or tf.cast(tf.shape(indices)[0], tf.int64)
     # All or nothing: past an error, the rest of the block must not pass for the block.
     slices = tf.data.Dataset.from_tensor_slices((batch, tuple(every)))
-    blocks = [_batched(made, count, source.uneven) for made in _made(slices, stages, source)]
+    blocks = [_batched(made, count, source.uneven) for made in _finished_datasets(slices, stages, source)]
     run = functools.reduce(lambda run, other: run.ignore_errors().concatenate(other), blocks)
-    result = guarded(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source.name}", keep)
+    result = with_fallback(run, find, (batch, indices, tuple(every)), f"{stages[-1].name} in {source.name}", keep)
     if any(part.shape.rank is None for part in tf.nest.flatten(result)):
         return tf.nest.map_structure(lambda part, like: tf.ensure_shape(part, [None, *like.shape]), result, _probe(stages, source))
     return result
 
 
-def _made(slices: Any, stages: Sequence[Stage | Loading], source: Source) -> list[Any]:
+def _finished_datasets(slices: Any, stages: Sequence[Stage | Loading], source: Source) -> list[Any]:
     """The datasets of finished examples: the first one in which there is no error counts."""
 
     def finished(element: Any, drawn: Any, stages: Sequence[Stage | Loading] = stages) -> Any:
@@ -209,18 +209,18 @@ def _made(slices: Any, stages: Sequence[Stage | Loading], source: Source) -> lis
             element = stage.trace(element, seed)
         return element if source.uneven is None else _ranked(element, stages, source)
 
-    usually = stages[0].loader.usually if isinstance(stages[0], Loading) else None
-    if usually is None:
-        return [mapped(slices, finished)]
+    fast_load = stages[0].loader.fast_load if isinstance(stages[0], Loading) else None
+    if fast_load is None:
+        return [map_in_caller(slices, finished)]
     # The user's functions are traced once, whichever way an example is loaded.
     rest = tf.function(functools.partial(finished, stages=stages[1:]), autograph=False)
 
     def loaded(load: Any) -> Any:
         if len(stages) == 1 and source.uneven is None:
-            return mapped(slices, lambda row, drawn: load(row, drawn[0]))
-        return mapped(mapped(slices, lambda row, drawn: (load(row, drawn[0]), drawn[1:])), rest)
+            return map_in_caller(slices, lambda row, drawn: load(row, drawn[0]))
+        return map_in_caller(map_in_caller(slices, lambda row, drawn: (load(row, drawn[0]), drawn[1:])), rest)
 
-    return [loaded(usually), loaded(stages[0].trace)]
+    return [loaded(fast_load), loaded(stages[0].trace)]
 
 
 def _batched(run: Any, count: Any, uneven: str | None) -> Any:
@@ -265,4 +265,4 @@ def on_batch(stage: Stage, source: str, keep: list[Any], batch: Any, epoch: Any,
         stage.again(values, drawn, f"{source}, step {where[1]} of epoch {where[0]}")
 
     run = tf.data.Dataset.from_tensors((batch, seed)).map(do_not_convert(stage.trace))
-    return guarded(run, find, (batch, tf.stack([epoch, step]), seed), f"{stage.name} in {source}", keep)
+    return with_fallback(run, find, (batch, tf.stack([epoch, step]), seed), f"{stage.name} in {source}", keep)

@@ -60,7 +60,7 @@ def call(name: str, layer: Any, element: Any, seed: Any, stream: int) -> Any:
         if any(map(_on_images, stack)):
             out = _to_images(name, layer, stack, parts, seed)
         else:
-            out = (_whole(name, layer, parts[0], seed), *parts[1:])
+            out = (_apply_stack(name, layer, parts[0], seed), *parts[1:])
     return out if isinstance(element, tuple) else out[0]
 
 
@@ -131,7 +131,7 @@ def _to_images(name: str, layer: Any, stack: list[Any], parts: tuple[Any, ...], 
     first = next(part.data_format for part in stack if _on_images(part)) == "channels_first"
     seen = scenes.scene(name, type(layer).__name__, first, parts)
     if all(_kind(part) in STAYS for part in acting):
-        seen.values[seen.image] = _whole(name, layer, seen.values[seen.image], seed)
+        seen.values[seen.image] = _apply_stack(name, layer, seen.values[seen.image], seed)
         return tuple(seen.packed(parts))
     if any(_kind(part) in MIXES | MOVES for part in acting):
         scenes.refuse_positions(seen)
@@ -205,7 +205,7 @@ def _defines(layer: Any, *names: str) -> bool:
 # Calls
 
 
-def _whole(name: str, layer: Any, x: Any, seed: Any) -> Any:
+def _apply_stack(name: str, layer: Any, x: Any, seed: Any) -> Any:
     """Apply a layer, or a stack of them, to one array or nest."""
     import keras
 

@@ -22,7 +22,7 @@ def check_devices(settings: Settings, model: Any = None) -> None:
         raise refusal("the feed", wanted, f"{built.hosts} hosts", fix)
     if now[2:] != built[2:] or now.shards not in (1, built.shards):
         fix = "Set the distribution, or enter the strategy's scope, before the feed is built."
-        raise refusal("the feed", f"batches for {_told(now)}", f"batches for {_told(built)}, as when it was built", fix)
+        raise refusal("the feed", f"batches for {_described(now)}", f"batches for {_described(built)}, as when it was built", fix)
     if now.hosts > 1 and getattr(distribution, "auto_shard_dataset", getattr(distribution, "_auto_shard_dataset", True)):
         fix = "Pass auto_shard_dataset=False to keras.distribution.DataParallel."
         raise refusal("the distribution", "one that shards no datasets, since this host has its piece already", "one that does", fix)
@@ -43,7 +43,7 @@ def check_first_batches(settings: Settings, drawn: int, step: int, sizes: dict[s
             raise refusal(f"the first batch of {name}", f"a multiple of the {replicas} replicas", f"{first}", fix)
 
 
-def _told(shares: Shares) -> str:
+def _described(shares: Shares) -> str:
     return f"{shares.shards} devices" + (f" of {shares.hosts} hosts, the {shares.host}th" if shares.hosts > 1 else "")
 
 

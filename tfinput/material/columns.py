@@ -29,7 +29,7 @@ DTYPES = frozenset(
 
 
 @dataclass(frozen=True)
-class Leaf:
+class Column:
     """One array of the material: its rows are the examples' parts.
 
     Attributes:
@@ -49,7 +49,7 @@ class Leaf:
     names: Any = field(default=None, repr=False, compare=False)
     columns: tuple[Any, ...] | None = None
 
-    def put(self, rows: Array | None = None, columns: Sequence[int] | None = None) -> Leaf:
+    def put(self, rows: Array | None = None, columns: Sequence[int] | None = None) -> Column:
         """The same with its rows, or its columns, in another order."""
         whole = self.rows.all()
         if rows is not None:
@@ -153,7 +153,7 @@ def _from_file(path: str, value: Any) -> Any:
     return {key: leaf(f"{path}[{key!r}]", rows) for key, rows in opened.items()}
 
 
-def leaf(path: str, value: Any, mixed: str = "") -> Leaf:
+def leaf(path: str, value: Any, mixed: str = "") -> Column:
     """One array as a leaf."""
     if isinstance(value, (mapped_rows.MappedRows, hdf5.Hdf5Rows)):
         return _file_leaf(path, value)
@@ -169,32 +169,32 @@ def leaf(path: str, value: Any, mixed: str = "") -> Leaf:
     return dataclasses.replace(made, names=pairing.names(value), columns=pairing.columns(value))
 
 
-def _file_leaf(path: str, rows: Any) -> Leaf:
+def _file_leaf(path: str, rows: Any) -> Column:
     dtype = _checked_dtype(path, rows.dtype, lambda: None) if rows.dtype.kind != "O" else tf.string
-    return Leaf(path, rows.shape[0], tf.TensorSpec(rows.shape[1:], dtype), rows)
+    return Column(path, rows.shape[0], tf.TensorSpec(rows.shape[1:], dtype), rows)
 
 
-def _tensor_leaf(path: str, value: Any) -> Leaf:
+def _tensor_leaf(path: str, value: Any) -> Column:
     if not tf.executing_eagerly() or (isinstance(value, tf.Tensor) and not hasattr(value, "numpy")):
         raise refusal(path, "values", "a symbolic tensor", "Build the feed outside tf.function.", TypeError)
     if value.shape.rank == 0:
         raise _single_value(path)
     if value.dtype not in DTYPES:
         raise _no_dtype(path, value.dtype.name)
-    return Leaf(path, int(value.shape[0]), tf.TensorSpec(value.shape[1:], value.dtype), TensorRows(value))
+    return Column(path, int(value.shape[0]), tf.TensorSpec(value.shape[1:], value.dtype), TensorRows(value))
 
 
-def memory_leaf(path: str, array: Array) -> Leaf:
+def memory_leaf(path: str, array: Array) -> Column:
     """A leaf over an aligned array that belongs to this library."""
-    return Leaf(path, len(array), tf.TensorSpec(array.shape[1:], tf.as_dtype(array.dtype)), MemoryRows(array))
+    return Column(path, len(array), tf.TensorSpec(array.shape[1:], tf.as_dtype(array.dtype)), MemoryRows(array))
 
 
-def _array_leaf(path: str, array: Array, mixed: str) -> Leaf:
+def _array_leaf(path: str, array: Array, mixed: str) -> Column:
     if array.ndim == 0:
         raise _single_value(path)
     dtype = _checked_dtype(path, array.dtype, lambda: _only_text(path, array), mixed)
     if dtype == tf.string:
-        return Leaf(path, len(array), tf.TensorSpec(array.shape[1:], dtype), TensorRows(_texts(path, array)))
+        return Column(path, len(array), tf.TensorSpec(array.shape[1:], dtype), TensorRows(_texts(path, array)))
     return memory_leaf(path, snapshot(array))
 
 

@@ -21,7 +21,7 @@ ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class Leaf:
+class FormField:
     """One array of an element.
 
     Attributes:
@@ -49,7 +49,7 @@ class Leaf:
         """Whether rows of it lie side by side in memory."""
         return self.even and self.dtype != TEXT
 
-    def row(self, shape: tuple[int | None, ...]) -> Leaf:
+    def row(self, shape: tuple[int | None, ...]) -> FormField:
         """One row of it, of this shape, where it is a batch; a vector's names are those of its rows, not of columns."""
         return dataclasses.replace(self, shape=shape, names=self.names if len(self.shape) > 1 else None)
 
@@ -68,19 +68,19 @@ class Form:
     def __init__(self, structure: Any) -> None:
         """Take a nest whose arrays are `Leaf`s."""
         self.structure = structure
-        self.leaves: list[Leaf] = [leaf for _, leaf in parts("", structure)]
+        self.leaves: list[FormField] = [leaf for _, leaf in parts("", structure)]
         self._paths = [leaf.path for leaf in self.leaves]
         self._rows = [(leaf.dtype, leaf.shape if leaf.plain else None, _taken(leaf)) for leaf in self.leaves]
-        self._single = isinstance(structure, Leaf)
-        self._flat_tuple = type(structure) is tuple and all(isinstance(part, Leaf) for part in structure)
+        self._single = isinstance(structure, FormField)
+        self._flat_tuple = type(structure) is tuple and all(isinstance(part, FormField) for part in structure)
 
     @classmethod
     def of(cls, element: Any, where: str) -> Form:
         """The form of a first element."""
 
-        def leaf(path: str, value: Any) -> Leaf:
+        def leaf(path: str, value: Any) -> FormField:
             array = as_array(f"{where}{path}", value)
-            return Leaf(path, array.shape, TEXT if array.dtype.kind == "O" else array.dtype, names=pairing.labels(value))
+            return FormField(path, array.shape, TEXT if array.dtype.kind == "O" else array.dtype, names=pairing.labels(value))
 
         made = cls(mapped(leaf, element))
         if not made.leaves:
@@ -114,7 +114,7 @@ class Form:
     def like(self, names: dict[str, tuple[Any, ...]]) -> Form:
         """The same with columns in the order of others, where both have names."""
 
-        def leaf(path: str, leaf: Leaf) -> Leaf:
+        def leaf(path: str, leaf: FormField) -> FormField:
             return dataclasses.replace(leaf, names=names.get(path, leaf.names) if leaf.names is not None else None)
 
         return Form(mapped(leaf, self.structure))
@@ -182,7 +182,7 @@ class Form:
                 got = "a single value" if array.ndim == 0 else f"{len(array)}"
                 rows = f"a batch of {len(made[0])} rows, as {self.leaves[0].path or 'the first'} has" if made else "a batch"
                 raise refusal(place, rows, got, "Give all arrays of a batch one length.")
-            rowed = Leaf(leaf.path, (None, *leaf.shape), leaf.dtype, leaf.asked)
+            rowed = FormField(leaf.path, (None, *leaf.shape), leaf.dtype, leaf.asked)
             made.append(_exact(leaf, array, place) if _fits(rowed, array) else self._fitted(rowed, array, where))
         return made
 
@@ -219,12 +219,12 @@ class Form:
             return flat
         return pairing.paired([f"{where()}{path}" for path in self._paths], flat)
 
-    def _fitted(self, leaf: Leaf, value: Any, where: Callable[[], str]) -> Any:
+    def _fitted(self, leaf: FormField, value: Any, where: Callable[[], str]) -> Any:
         """A value as its column takes it; refused where that would change it."""
         place = f"{where()}{leaf.path}"
         array = as_array(place, _in_order(leaf, value, place))
         if not _fits(leaf, array):
-            shape = Leaf("", array.shape, array.dtype)
+            shape = FormField("", array.shape, array.dtype)
             fix = "Give every element one shape, or say in output_signature which lengths vary (None)."
             raise refusal(place, f"{leaf}", f"{shape}", fix)
         array = _exact(leaf, array, place)
@@ -233,7 +233,7 @@ class Form:
         return array.copy()  # Many sources fill one array again and again.
 
 
-def _in_order(leaf: Leaf, value: Any, place: str) -> Any:
+def _in_order(leaf: FormField, value: Any, place: str) -> Any:
     """A value with its columns in the order of the first element's, where both have names."""
     if leaf.names is None or type(value) is np.ndarray:
         return value
@@ -242,7 +242,7 @@ def _in_order(leaf: Leaf, value: Any, place: str) -> Any:
     return value if order is None else pairing.with_columns(value, order)
 
 
-def _taken(leaf: Leaf) -> frozenset[type]:
+def _taken(leaf: FormField) -> frozenset[type]:
     """Types of single values that a column of a leaf takes as they are."""
     if leaf.shape != ():
         return frozenset()
@@ -250,19 +250,19 @@ def _taken(leaf: Leaf) -> frozenset[type]:
     return frozenset({leaf.dtype.type} if leaf.dtype != TEXT else ()) | frozenset({own} if own else ())
 
 
-def _fits(leaf: Leaf, array: Array) -> bool:
+def _fits(leaf: FormField, array: Array) -> bool:
     return len(array.shape) == len(leaf.shape) and all(want in (None, have) for want, have in zip(leaf.shape, array.shape, strict=True))
 
 
 class _Shown:
-    def __init__(self, leaf: Leaf) -> None:
+    def __init__(self, leaf: FormField) -> None:
         self.leaf = leaf
 
     def __repr__(self) -> str:
         return str(self.leaf)
 
 
-def _exact(leaf: Leaf, array: Array, place: str) -> Array:
+def _exact(leaf: FormField, array: Array, place: str) -> Array:
     """The array in a leaf's dtype, if no value changes by it."""
     if array.size == 0:  # What NumPy makes of an empty list has no dtype to speak of.
         return np.empty(array.shape, leaf.dtype)
@@ -279,7 +279,7 @@ def _exact(leaf: Leaf, array: Array, place: str) -> Array:
     return made
 
 
-def _cast(array: Array, leaf: Leaf) -> tuple[Array, Array]:
+def _cast(array: Array, leaf: FormField) -> tuple[Array, Array]:
     """The array in a leaf's dtype, and which of its values are the same there."""
     kinds = array.dtype.kind + leaf.dtype.kind
     if kinds[0] == "c" and kinds[1] != "c":

@@ -41,7 +41,7 @@ class Hdf5Rows:
 
     def _read(self, where: Any) -> Array:
         fix = "The file was closed, cut or damaged: build the feed again from a whole file that stays open."
-        with _told(self.path, "rows that can be read", fix):
+        with _named_damage(self.path, "rows that can be read", fix):
             self._refuse_cut()
             try:
                 rows = np.asarray(self._dataset[where])
@@ -74,7 +74,7 @@ class Hdf5Rows:
 
 
 @contextmanager
-def _told(what: str, expected: str, fix: str) -> Iterator[None]:
+def _named_damage(what: str, expected: str, fix: str) -> Iterator[None]:
     """Refuse with the file's name what h5py reports of damage, in errors of any kind."""
     try:
         yield
@@ -95,7 +95,7 @@ def open_hdf5(name: str) -> dict[str, Any]:
     """The datasets at the top of an HDF5 file."""
     import h5py
 
-    with _told(name, "an HDF5 file", "The file is cut or no HDF5 file: write it again."):
+    with _named_damage(name, "an HDF5 file", "The file is cut or no HDF5 file: write it again."):
         file = h5py.File(name, "r")
     found = {}
     for key, thing in members(file):
@@ -117,7 +117,7 @@ def is_group(value: Any) -> bool:
 def members(group: Any) -> Iterator[tuple[str, Any]]:
     """The datasets and groups of a file or group by name, none of them behind a link."""
     label = _label(group).removesuffix("/")
-    with _told(label.removesuffix("::"), "names that can be read", DAMAGED):
+    with _named_damage(label.removesuffix("::"), "names that can be read", DAMAGED):
         keys = list(group)
     for key in keys:
         place = label + str(key) if label.endswith("::") else f"{label}/{key}"
@@ -129,7 +129,7 @@ def members(group: Any) -> Iterator[tuple[str, Any]]:
 def _member(group: Any, key: str, label: str) -> Any:
     import h5py
 
-    with _told(label, "data that can be read", DAMAGED):
+    with _named_damage(label, "data that can be read", DAMAGED):
         link = group.get(key, getlink=True)
         if isinstance(link, h5py.HardLink):
             return _no_circle(group, group[key], label)
@@ -153,7 +153,7 @@ def _no_circle(group: Any, thing: Any, label: str) -> Any:
 
 def hdf5_rows(dataset: Any) -> Hdf5Rows:
     """Rows of a dataset whose data lie in its own file."""
-    with _told(_label(dataset), "data that can be read", DAMAGED):
+    with _named_damage(_label(dataset), "data that can be read", DAMAGED):
         return _checked(dataset, _label(dataset))
 
 

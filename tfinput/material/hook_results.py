@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfinput.errors import refusal, short
 
 
-def tensors(name: str, result: Any, like: str) -> Any:
+def check_result(name: str, result: Any, like: str) -> Any:
     """The result of the function that is called `name`; refused where a dataset could not hold it. `like` says what is meant.
 
     >>> tensors("augment", {"a": 1.5}, "x, y")

@@ -7,14 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfinput.material.columns import Leaf
+from tfinput.material.columns import Column
 
 
 @dataclass(frozen=True)
 class Targets:
     """A target for each file; `mode` is Keras' label mode, None for values that stay as they are."""
 
-    leaf: Leaf
+    leaf: Column
     mode: str | None
     classes: int
 

@@ -54,7 +54,7 @@ class _Watcher:
             signal.signal(signal.SIGINT, _handler)
         self.handled()  # This is Python code of the main thread, which comes after the handlers of all signals so far.
 
-    @gc_deferral.kept_away
+    @gc_deferral.without_collection
     def handled(self) -> None:
         """Forget what was pressed: waits that are under way are meant, and none that begins later."""
         with self._lock:
@@ -69,7 +69,7 @@ class _Watcher:
             self.waiting.add(waiting)
             pressed = self._pressed
             if self.pipe is not None and self._thread is None:
-                watch = gc_deferral.kept_away(self._watch)
+                watch = gc_deferral.without_collection(self._watch)
                 self._thread = threading.Thread(target=watch, args=(self.pipe[0],), name="tfinput-interrupts", daemon=True)
                 self._thread.start()
         if pressed:

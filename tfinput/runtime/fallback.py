@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfinput.runtime.python_op import weakly
 
 
-def guarded(run: Any, find: Callable[..., None], arguments: Any, what: str, keep: list[Any]) -> Any:
+def with_fallback(run: Any, find: Callable[..., None], arguments: Any, what: str, keep: list[Any]) -> Any:
     """The single element of `run`; on an error in it, what `find(*arguments)` raises."""
     spec = run.element_spec
     flat = tf.nest.flatten(spec)

@@ -80,7 +80,7 @@ _lock = threading.RLock()  # A collection inside it may call `_release`.
 _needed: set[int] = set()
 
 
-def kept_away(work: Callable[..., Any]) -> Callable[..., Any]:
+def without_collection(work: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, during which the thread that calls it collects nothing.
 
     An iterator waits for what runs inside one of its calls, for a thread that such a call waits for, and for one that holds a lock
@@ -103,7 +103,7 @@ def kept_away(work: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-@kept_away
+@without_collection
 def needed_by(holder: Any) -> None:
     """Keep collections away as long as an object lives: one that is kept by a dataset that calls Python."""
     with _lock:
@@ -113,7 +113,7 @@ def needed_by(holder: Any) -> None:
             gc.callbacks.append(_hook)
 
 
-@kept_away
+@without_collection
 def _release(holder: int) -> None:
     with _lock:
         _needed.discard(holder)

@@ -58,7 +58,7 @@ def weakly(function: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             _running.discard(threading.get_ident())
 
-    return gc_deferral.kept_away(call)
+    return gc_deferral.without_collection(call)
 
 
 def _drop_iterators() -> None:
@@ -74,7 +74,7 @@ def _drop_iterators() -> None:
             each._iterator_resource = None
 
     # Some call may take long, and its iterator waits for it.
-    thread = threading.Thread(target=gc_deferral.kept_away(drop), name="tfinput-end", daemon=True)
+    thread = threading.Thread(target=gc_deferral.without_collection(drop), name="tfinput-end", daemon=True)
     thread.start()
     thread.join(DROP_SECONDS)
 

@@ -25,7 +25,7 @@ def converted(function: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-def mapped(dataset: Any, function: Callable[..., Any]) -> Any:
+def map_in_caller(dataset: Any, function: Callable[..., Any]) -> Any:
     """The dataset of what `function` makes of each element, one after another; a `tf.function` is traced once for all datasets alike.
 
     >>> dataset = mapped(tf.data.Dataset.range(3), lambda number: {"twice": 2 * number})
@@ -35,7 +35,7 @@ def mapped(dataset: Any, function: Callable[..., Any]) -> Any:
     graph = function if isinstance(function, tf.types.experimental.PolymorphicFunction) else tf.function(function, autograph=False)
     element = dataset.element_spec
     traced = graph.get_concrete_function(*(element if isinstance(element, tuple) else (element,)))
-    if not _straight(traced):
+    if not _can_run_serially(traced):
         return dataset.map(_do_not_convert(graph))
     made = tf.nest.map_structure(lambda like: tf.TensorSpec(like.shape, like.dtype), traced.structured_outputs)
     specs = tf.nest.flatten(made)
@@ -51,7 +51,7 @@ def mapped(dataset: Any, function: Callable[..., Any]) -> Any:
     return tf.data.experimental.from_variant(variant, made)
 
 
-def _straight(traced: Any) -> bool:
+def _can_run_serially(traced: Any) -> bool:
     """Whether the operations of a function can simply run one after another, and its results are tensors."""
     definition = traced.graph.as_graph_def()
     if definition.library.function or not _plain(traced.structured_outputs):

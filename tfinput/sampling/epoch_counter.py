@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 # Where Keras looks at a first batch, to build a model: on JAX and torch if it is not built yet, under a strategy each time.
-LOOKS = frozenset({"_symbolic_build", "_maybe_symbolic_build"})
+BUILDING = frozenset({"_symbolic_build", "_maybe_symbolic_build"})
 
 
 class EpochCounter:
@@ -26,7 +26,7 @@ class EpochCounter:
 
     def begin(self) -> int:
         """The epoch of a pass that begins now; of one that is a look of Keras' and will not count, `~epoch`."""
-        return ~self.epoch if keras_looks() else self.epoch
+        return ~self.epoch if keras_is_building() else self.epoch
 
     def end(self, begun: int) -> None:
         """Take note that a pass, for which `begin` gave this number, has made its last batch."""
@@ -35,12 +35,12 @@ class EpochCounter:
             self._before.end(begun)
 
 
-def keras_looks() -> bool:
+def keras_is_building() -> bool:
     """Whether a thread is in Keras' look at a first batch, for which TensorFlow's threads may be working now."""
     for frame in sys._current_frames().values():
         each = frame
         while each is not None:
-            if each.f_code.co_name in LOOKS and each.f_globals.get("__name__", "").startswith("keras."):
+            if each.f_code.co_name in BUILDING and each.f_globals.get("__name__", "").startswith("keras."):
                 return True
             each = each.f_back  # type: ignore[assignment]
     return False

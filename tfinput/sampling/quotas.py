@@ -41,13 +41,13 @@ class Quotas:
     Attributes:
         groups: the group of each member, numbered from 0 on.
         takes: how many examples an epoch takes of each group.
-        told: the same for the repr of a feed.
+        summary: what the repr of a feed says of them.
 
     """
 
     groups: Vector
     takes: Vector
-    told: str
+    summary: str
 
     @property
     def total(self) -> int:

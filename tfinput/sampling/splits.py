@@ -19,7 +19,7 @@ from tfinput.sampling.order import Members
 Vector = np.ndarray[Any, Any]
 
 
-class Split(NamedTuple):
+class SplitMembers(NamedTuple):
     """The members of each split; None where there is no such split."""
 
     train: Members
@@ -273,13 +273,13 @@ def split(
     labels: Any,
     identities: Any = None,
     numbering: Numbering | None = None,
-) -> Split:
+) -> SplitMembers:
     """Draw the test set, then the validation set; the rest trains. `labels` is a function that gives the classes."""
     hashed = identities is not None and (stratify is None or stratify is False) and groups is None
     validation = wanted("validation_split", validation, size, hashed, numbering)
     test = wanted("test_split", test, size, hashed, numbering)
     if validation is None and test is None:
-        return Split(Members(size), None, None)
+        return SplitMembers(Members(size), None, None)
     drawer = Drawer(size, seed, stratify, groups, labels, identities, numbering)
     # Given indices are set aside first, so that a draw never takes them.
     asked = sorted((("test_split", test), ("validation_split", validation)), key=lambda pair: not isinstance(pair[1], np.ndarray))
@@ -287,4 +287,4 @@ def split(
     rest = np.flatnonzero(drawer.left)
     if len(rest) == 0:
         raise refusal("train set", "at least one example", "none left by the splits", "Make the splits smaller.")
-    return Split(Members(len(rest), rest), drawn["validation_split"], drawn["test_split"])
+    return SplitMembers(Members(len(rest), rest), drawn["validation_split"], drawn["test_split"])

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from tfinput.errors import refusal, short
 
 
-def whole(name: str, value: object, least: int = 1) -> int:
+def integer(name: str, value: object, least: int = 1) -> int:
     """Take any integer (NumPy's too, but no bool or float) that is at least `least`.
 
-    >>> whole("batch_size", 32)
+    >>> integer("batch_size", 32)
     32
     """
     wanted = "a positive whole number" if least == 1 else f"a whole number of at least {least}"

@@ -13,12 +13,12 @@ import numpy as np
 from tfinput.errors import refusal
 from tfinput.sampling.order import Members
 from tfinput.sampling.quotas import shares
-from tfinput.sampling.splits import Split, wanted
+from tfinput.sampling.splits import SplitMembers, wanted
 
 Vector = np.ndarray[Any, Any]
 
 
-def split(counts: Vector, apart: int, validation: Any, test: Any, name: Callable[[int], str]) -> Split:
+def split(counts: Vector, apart: int, validation: Any, test: Any, name: Callable[[int], str]) -> SplitMembers:
     """Which windows train, validate and test.
 
     `counts` are the windows of each series, which are numbered series after series; `apart` is how far the numbers of two windows
@@ -28,7 +28,7 @@ def split(counts: Vector, apart: int, validation: Any, test: Any, name: Callable
     asked = {"validation_split": wanted("validation_split", validation, size), "test_split": wanted("test_split", test, size)}
     given = {key: want for key, want in asked.items() if want is not None}
     if not given:
-        return Split(Members(size), None, None)
+        return SplitMembers(Members(size), None, None)
     held = _indices(given) if any(isinstance(want, np.ndarray) for want in given.values()) else _last(counts, apart, given, name)
     rest = _far_from(np.sort(np.concatenate(list(held.values()))), counts, apart)
     if len(rest) == 0:
@@ -36,7 +36,7 @@ def split(counts: Vector, apart: int, validation: Any, test: Any, name: Callable
         got = f"none: of {size} windows {out} are held out, and the others share rows with those, or lie in the gap"
         raise refusal("train set", "at least one window", got, "Make the splits, the windows or the gap smaller.")
     members = {key: Members(len(indices), indices) for key, indices in held.items()}
-    return Split(Members(len(rest), rest), members.get("validation_split"), members.get("test_split"))
+    return SplitMembers(Members(len(rest), rest), members.get("validation_split"), members.get("test_split"))
 
 
 def _indices(given: dict[str, Any]) -> dict[str, Vector]:

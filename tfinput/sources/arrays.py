@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfinput.errors import refusal
 from tfinput.material import pairing
-from tfinput.material.columns import Leaf, leaves
+from tfinput.material.columns import Column, leaves
 from tfinput.runtime.python_op import weakly
 from tfinput.sources.base import Source
 
@@ -53,7 +53,7 @@ def _named_parts(nest: Any) -> dict[str, Any]:
 def _with_columns(element: Any, columns: Columns, said: str) -> Any:
     """The leaves with their columns in the order of the training examples'."""
 
-    def put(leaf: Leaf) -> Leaf:
+    def put(leaf: Column) -> Column:
         path = leaf.path.removeprefix(said)
         if leaf.columns is None or path not in columns:
             return leaf
@@ -64,26 +64,26 @@ def _with_columns(element: Any, columns: Columns, said: str) -> Any:
 
 def _named(element: Any, name: str, said: str) -> Source:
     """The source over leaves, those with names in the order of the first that has some."""
-    flat: list[Leaf] = tf.nest.flatten(element)
+    flat: list[Column] = tf.nest.flatten(element)
     columns = {leaf.path.removeprefix(said): leaf.columns for leaf in flat if leaf.columns is not None}
     first = next((leaf for leaf in flat if leaf.names is not None), None)
     if first is None:
         return dataclasses.replace(of_leaves(element, name), columns=columns)
     moved: list[str] = []
 
-    def put(leaf: Leaf) -> Leaf:
+    def put(leaf: Column) -> Column:
         order = None if leaf.names is None else pairing.order(leaf.path, leaf.names, first.path, first.names)
         moved.extend([leaf.path] if order is not None else [])
         return leaf if order is None else leaf.put(order)
 
     made = of_leaves(tf.nest.map_structure(put, element), name)
     told = f"{', '.join(moved)} put in the order of {first.path}, by the index" if moved else ""
-    return dataclasses.replace(made, names=(first.path, first.names), columns=columns, told=lambda: told)
+    return dataclasses.replace(made, names=(first.path, first.names), columns=columns, summary=lambda: told)
 
 
 def of_leaves(element: Any, name: str) -> Source:
     """The source over a nest of leaves of one length."""
-    flat: list[Leaf] = tf.nest.flatten(element)
+    flat: list[Column] = tf.nest.flatten(element)
     first = flat[0]
     for other in flat[1:]:
         if other.size != first.size:
@@ -94,7 +94,7 @@ def of_leaves(element: Any, name: str) -> Source:
 
     def labels() -> np.ndarray[Any, Any] | None:
         y = element[1] if isinstance(element, tuple) and len(element) > 1 else None
-        return y.rows.all() if isinstance(y, Leaf) else None
+        return y.rows.all() if isinstance(y, Column) else None
 
     def fingerprint() -> str:
         digest = hashlib.blake2b(repr([leaf.path for leaf in flat]).encode(), digest_size=16)
@@ -115,7 +115,7 @@ def of_leaves(element: Any, name: str) -> Source:
 
 def _reader(element: Any) -> Any:
     """Gather what is in memory in the graph, and read all other leaves in one call of Python."""
-    flat: list[Leaf] = tf.nest.flatten(element)
+    flat: list[Column] = tf.nest.flatten(element)
     by_python = [leaf for leaf in flat if leaf.rows.tensor is None]
 
     def take(indices: Any) -> list[Any]:

@@ -21,14 +21,14 @@ class Loader:
         explain: given the same and the error that `load` raised, returns the error to raise: it names the material and what is
             wrong with it.
         random: whether training examples depend on the seed.
-        usually: as `load`, for nearly all examples, and quicker: where it fails, `load` is asked.
+        fast_load: as `load`, for nearly all examples, and quicker: where it fails, `load` is asked.
 
     """
 
     load: Callable[[Any, Any], Any]
     explain: Callable[[Any, Exception], Exception]
     random: bool = False
-    usually: Callable[[Any, Any], Any] | None = None
+    fast_load: Callable[[Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class Source:
         skipped: broken files that were left out: path and what is wrong.
         hold: is called where some examples are held back from training: from then on, an example that is another one in a later
             pass is an error; None where that cannot be.
-        told: says what the repr is to add: how the examples are made.
+        summary: says what the repr is to add: how the examples are made.
         class_names: names of the classes, in the order of their labels.
         names: what names the rows, and their names, where they came as tables or columns of them: an index of pandas.
         columns: the names of the columns of parts that came as tables, by the parts' paths.
@@ -131,7 +131,7 @@ class Source:
     uneven: str | None = None
     lengths: Any = None
     hold: Callable[[], None] | None = None
-    told: Callable[[], str] = field(default=lambda: "")
+    summary: Callable[[], str] = field(default=lambda: "")
     class_names: tuple[str, ...] | None = None
     skipped: tuple[tuple[bytes, str], ...] = ()
     names: tuple[str, Any] | None = None

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfinput.errors import refusal
 from tfinput.material import pairing
-from tfinput.material.columns import Leaf, leaves, memory_leaf
+from tfinput.material.columns import Column, leaves, memory_leaf
 from tfinput.material.rows import Array, TensorRows, aligned
 from tfinput.sources import arrays
 from tfinput.sources.base import Source
@@ -50,8 +50,8 @@ class Series:
 
     """
 
-    data: list[Leaf]
-    targets: list[Leaf] | None
+    data: list[Column]
+    targets: list[Column] | None
     window: Window
     name: str
 
@@ -84,14 +84,14 @@ class Series:
                 wanted = f"between {self.window.start + 1} and {leaf.size} rows, as many as {leaf.path} has"
                 raise refusal(aim.path, wanted, f"{aim.size}", SHIFTED)
 
-    def _refuse_outside(self, leaf: Leaf) -> None:
+    def _refuse_outside(self, leaf: Column) -> None:
         start, end = self.window.start, self.window.end
         if start >= leaf.size:
             raise refusal("start_index", f"a row of {leaf.path}, 0 to {leaf.size - 1}", f"{start}", "Use a smaller start_index.")
         if end is not None and not start < end <= leaf.size:
             raise refusal("end_index", f"between {start + 1} and {leaf.size}, the rows of {leaf.path}", f"{end}", "Correct end_index.")
 
-    def _end(self, leaf: Leaf) -> int:
+    def _end(self, leaf: Column) -> int:
         return leaf.size if self.window.end is None else self.window.end
 
     @property
@@ -146,7 +146,7 @@ class Series:
             fingerprint=self._fingerprint,
             in_memory=data.rows.tensor is not None and (aims is None or aims.rows.tensor is not None),
             locate=self.place,
-            told=lambda: f"windows left out for want of targets: {left_out}" if left_out else "",
+            summary=lambda: f"windows left out for want of targets: {left_out}" if left_out else "",
         )
 
     def place(self, index: int) -> str:
@@ -163,44 +163,44 @@ class Series:
         return digest.hexdigest()
 
 
-def _series(path: str, value: Any, trained: list[Leaf] | None) -> dict[str, Leaf]:
+def _series(path: str, value: Any, trained: list[Column] | None) -> dict[str, Column]:
     """The series in what the user passed for them, each by its key, with columns in the order of those trained on or of the first."""
     nest = leaves(path, value, COLUMNS)
-    if isinstance(nest, Leaf):
+    if isinstance(nest, Column):
         return {"": _with_columns(nest, trained[0] if trained else nest)}
     found = {str(key): leaf for key, leaf in (nest.items() if isinstance(nest, dict) else enumerate(nest))}
     for key, leaf in found.items():
-        if not isinstance(leaf, Leaf):
+        if not isinstance(leaf, Column):
             fix = "Put what belongs to one time step side by side, as columns."
             raise refusal(f"{path}[{key}]", "one array for each series", f"a {type(leaf).__name__} of arrays", fix, TypeError)
     first = trained[0] if trained else next(iter(found.values()))
     return {key: _with_columns(leaf, first) for key, leaf in found.items()}
 
 
-def _with_columns(leaf: Leaf, first: Leaf) -> Leaf:
+def _with_columns(leaf: Column, first: Column) -> Column:
     if leaf.columns is None or first.columns is None:
         return leaf
     return leaf.put(columns=pairing.column_order(leaf.path, leaf.columns, first.path, first.columns))
 
 
-def _beside(leaf: Leaf, aim: Leaf) -> Leaf:
+def _beside(leaf: Column, aim: Column) -> Column:
     """The targets with each beside the row of the data that it belongs to."""
     if leaf.names is None or aim.names is None:
         return aim
     return aim.put(pairing.follow(aim.path, aim.names, leaf.path, leaf.names))
 
 
-def _counted(found: dict[str, Leaf]) -> str:
+def _counted(found: dict[str, Column]) -> str:
     return "one series" if "" in found else f"{len(found)} series ({', '.join(list(found)[:3])}{', …' if len(found) > 3 else ''})"
 
 
-def _refuse_unlike(leaf: Leaf, first: Leaf) -> None:
+def _refuse_unlike(leaf: Column, first: Column) -> None:
     if (leaf.spec.shape, leaf.spec.dtype) != (first.spec.shape, first.spec.dtype):
         wanted = f"rows of shape {first.spec.shape} and {first.spec.dtype.name}, as {first.path} has"
         raise refusal(leaf.path, wanted, f"{leaf.spec.shape} and {leaf.spec.dtype.name}", "Give all series the same columns and dtype.")
 
 
-def _starts(parts: Sequence[Leaf], counts: Array, window: Window) -> Callable[[Any], Any]:
+def _starts(parts: Sequence[Column], counts: Array, window: Window) -> Callable[[Any], Any]:
     """From windows to their first rows among those of all parts, laid end to end; of arrays, or in a graph."""
     ends = np.cumsum(counts)
     sizes = np.array([part.size for part in parts])
@@ -218,7 +218,7 @@ def _starts(parts: Sequence[Leaf], counts: Array, window: Window) -> Callable[[A
     return starts
 
 
-def _reader(data: Leaf, aims: Leaf | None, first: Any, aimed: Any, window: Window) -> Callable[[Any], Any]:
+def _reader(data: Column, aims: Column | None, first: Any, aimed: Any, window: Window) -> Callable[[Any], Any]:
     rows_of = arrays.of_leaves(data, "data").read
     targets_of = None if aims is None else arrays.of_leaves(aims, "targets").read
     offsets = np.arange(window.length) * window.rate
@@ -234,15 +234,15 @@ def _reader(data: Leaf, aims: Leaf | None, first: Any, aimed: Any, window: Windo
     return read
 
 
-def _joined(parts: list[Leaf]) -> Leaf:
+def _joined(parts: list[Column]) -> Column:
     """The rows of all parts, laid end to end: in one tensor if they are in memory, so that one gather finds any of them."""
     if len(parts) == 1:
         return parts[0]
     first, size = parts[0], sum(part.size for part in parts)
     if any(part.rows.tensor is None for part in parts):
-        return Leaf(first.path, size, first.spec, _Parts(parts))
+        return Column(first.path, size, first.spec, _Parts(parts))
     if first.spec.dtype == tf.string:
-        return Leaf(first.path, size, first.spec, TensorRows(tf.concat([part.rows.tensor for part in parts], 0)))
+        return Column(first.path, size, first.spec, TensorRows(tf.concat([part.rows.tensor for part in parts], 0)))
     whole = aligned((size, *first.spec.shape), first.spec.dtype.as_numpy_dtype)
     np.concatenate([part.rows.all() for part in parts], out=whole)
     return memory_leaf(first.path, whole)
@@ -253,7 +253,7 @@ class _Parts:
 
     tensor = None
 
-    def __init__(self, parts: Sequence[Leaf]) -> None:
+    def __init__(self, parts: Sequence[Column]) -> None:
         self._parts = [part.rows for part in parts]
         self._ends = np.cumsum([part.size for part in parts])
         self._starts = self._ends - [part.size for part in parts]

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfinput.errors import FileError, MissingFileError, refusal
-from tfinput.material.columns import Leaf, digest_files, fingerprint
+from tfinput.material.columns import Column, digest_files, fingerprint
 from tfinput.material.folders import shown
 from tfinput.material.rows import TensorRows, strings
 from tfinput.material.targets import Targets
@@ -72,7 +72,7 @@ def of_files(texts: Texts, targets: Targets | None, **about: Any) -> Source:
 
 def of_lines(lines: list[bytes], targets: Targets | None, **about: Any) -> Source:
     """The source over lines of text in memory."""
-    leaf = Leaf("text", len(lines), tf.TensorSpec((), tf.string), TensorRows(strings(lines)))
+    leaf = Column("text", len(lines), tf.TensorSpec((), tf.string), TensorRows(strings(lines)))
     parts: list[Any] = [leaf] if targets is None else [leaf, targets]
 
     def read(indices: Any) -> Any:

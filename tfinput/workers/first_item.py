@@ -19,10 +19,10 @@ from tfinput.errors import WorkerDied, refusal
 from tfinput.material.nests import as_array, mapped
 from tfinput.workers.job import failure, place
 from tfinput.workers.process import Process, dumped, raised, unloadable
-from tfinput.workers.worker_main import prepared, told
+from tfinput.workers.worker_main import packed_error, prepared
 
 
-class Look(NamedTuple):
+class FirstItem(NamedTuple):
     """How many elements there are, the first one, and the last one where each is a batch; their parts are arrays of their own."""
 
     size: int
@@ -30,11 +30,11 @@ class Look(NamedTuple):
     last: Any = None
 
 
-def here(items: Any, name: str, batched: bool) -> Look:
+def here(items: Any, name: str, batched: bool) -> FirstItem:
     """Look in this thread; an error names the element."""
     at: list[int] = []
     try:
-        return _look(items, name, batched, at.append)
+        return _examined(items, name, batched, at.append)
     except KeyboardInterrupt as error:  # nearly always the user's own
         error.add_note(f"tfinput: {place(name, at[-1]) if at else name}")
         raise
@@ -45,7 +45,7 @@ def here(items: Any, name: str, batched: bool) -> Look:
         raise named from (None if named is error else error)
 
 
-def elsewhere(items: Any, name: str, batched: bool, timeout: float | None) -> Look:
+def elsewhere(items: Any, name: str, batched: bool, timeout: float | None) -> FirstItem:
     """Look in a process; an element may take so many seconds."""
     pickled = dumped(items, name)
     process = Process("looking", [])
@@ -62,7 +62,7 @@ def elsewhere(items: Any, name: str, batched: bool, timeout: float | None) -> Lo
                 at = rest[0]
             elif what == "seen":
                 size, *seen = rest
-                return Look(size, *map(_restored, seen))
+                return FirstItem(size, *map(_restored, seen))
             elif at is None:
                 raise unloadable(name, *rest[1:])
             else:
@@ -91,13 +91,13 @@ def _answer(connection: Any, pickled: bytes, name: str, batched: bool) -> tuple[
     import cloudpickle
 
     try:
-        look = _look(cloudpickle.loads(pickled), name, batched, lambda index: connection.send(("at", index)))
+        look = _examined(cloudpickle.loads(pickled), name, batched, lambda index: connection.send(("at", index)))
         return ("seen", look.size, _portable(look.first), _portable(look.last))
     except BaseException as error:
-        return ("failed", *told(error))
+        return ("failed", *packed_error(error))
 
 
-def _look(items: Any, name: str, batched: bool, tell: Any) -> Look:
+def _examined(items: Any, name: str, batched: bool, tell: Any) -> FirstItem:
     """Make what is to be seen; `tell` hears of each element before it is made."""
     size = len(items)
 
@@ -106,8 +106,8 @@ def _look(items: Any, name: str, batched: bool, tell: Any) -> Look:
         return mapped(lambda path, value: as_array(f"{place(name, index)}{path}", value).copy(), items[index])
 
     if size == 0:
-        return Look(0)
-    return Look(size, element(0), element(size - 1) if batched else None)
+        return FirstItem(0)
+    return FirstItem(size, element(0), element(size - 1) if batched else None)
 
 
 @dataclass(frozen=True)

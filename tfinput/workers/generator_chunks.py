@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfinput.errors import refusal
-from tfinput.material.forms import Form, Leaf
+from tfinput.material.forms import Form, FormField
 from tfinput.material.nests import TEXT, Array
 from tfinput.material.rows import Buffers, aligned
 
@@ -88,10 +88,10 @@ def packed(
     recipe: Recipe,
     elements: Iterator[Any],
     buffers: Buffers,
-    told: type[BaseException] = Exception,
+    catches: type[BaseException] = Exception,
     progress: Progress | None = None,
 ) -> Iterator[Chunk]:
-    """The chunks of a pass; an error in it (of the kind `told`), or a wrong count, is raised with its place."""
+    """The chunks of a pass; an error in it (of the kind `catches`), or a wrong count, is raised with its place."""
     pack = _packed_batches if recipe.batched else _packed_examples
     progress = progress or Progress()
     chunks = pack(recipe, elements, buffers, progress)
@@ -99,7 +99,7 @@ def packed(
         try:
             chunk = next(chunks, None)
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and told is not BaseException:
+            if isinstance(error, KeyboardInterrupt) and catches is not BaseException:
                 raise
             failure = recipe.failure(progress.elements, error)
             if failure is error:
@@ -245,7 +245,7 @@ class Room:
         return tuple(found)
 
 
-def as_bytes(leaf: Leaf, array: Array) -> bytes:
+def as_bytes(leaf: FormField, array: Array) -> bytes:
     """The content of an array, as `varying` decodes it."""
     if leaf.dtype != TEXT:
         return array.tobytes()

@@ -17,7 +17,7 @@ from tfinput.errors import refusal
 from tfinput.runtime import gc_deferral
 from tfinput.workers.job import seed_all
 from tfinput.workers.process import Process, dumped
-from tfinput.workers.worker_main import prepared, told
+from tfinput.workers.worker_main import packed_error, prepared
 
 # Elements that a process sends at a time, and how long it gathers them.
 BLOCK = 256
@@ -50,7 +50,7 @@ class _Resting:
             self._held += processes
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = threading.Timer(IDLE_SECONDS, gc_deferral.kept_away(self._end))
+            self._timer = threading.Timer(IDLE_SECONDS, gc_deferral.without_collection(self._end))
             self._timer.daemon = True
             self._timer.start()
 
@@ -183,7 +183,7 @@ def _run(connection: Any, pickled: bytes, shard: int) -> None:
         try:
             block = next(blocks, None)
         except BaseException as error:  # Nothing but the generator raises here: its SystemExit is an error like others.
-            connection.send(("failed", *told(error)))
+            connection.send(("failed", *packed_error(error)))
             return
         if block is None:
             connection.send(("end",))

@@ -55,7 +55,7 @@ class Pass:
         self._changed = threading.Condition()
         self._over: str | None = None
         self._elements: Any = None
-        self._thread = threading.Thread(target=gc_deferral.kept_away(self._run), name="tfinput-generator", daemon=True)
+        self._thread = threading.Thread(target=gc_deferral.without_collection(self._run), name="tfinput-generator", daemon=True)
         self._thread.start()
         _under_way.add(self)  # A thread that was never started could not be joined.
 
@@ -147,7 +147,7 @@ class Pass:
         self._thread.join(seconds)
 
 
-class Passes:
+class GeneratorPasses:
     """All passes over one generator."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -203,7 +203,7 @@ _ending = threading.Event()
 
 
 @atexit.register
-@gc_deferral.kept_away
+@gc_deferral.without_collection
 def _end() -> None:
     """End all passes, before `callback` waits for the calls under way: what is registered last runs first."""
     _ending.set()

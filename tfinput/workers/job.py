@@ -30,7 +30,7 @@ class Job:
         """How a message calls an element."""
         return place(self.name, index)
 
-    def run(self, part: Part, columns: Sequence[Array], tell: Callable[[int], None]) -> list[Array] | None:
+    def run(self, part: Slice, columns: Sequence[Array], tell: Callable[[int], None]) -> list[Array] | None:
         """Write the elements of a part into its rows, or return the arrays of a batch; `tell` hears which element is begun."""
         if self.batched:
             (index,) = part.indices
@@ -39,7 +39,7 @@ class Job:
             self.form.write(columns, part.row + row, element, lambda row=row: self.place(part.indices[row]))  # type: ignore[misc]
         return None
 
-    def _made(self, part: Part, tell: Callable[[int], None]) -> Iterator[tuple[int, Any]]:
+    def _made(self, part: Slice, tell: Callable[[int], None]) -> Iterator[tuple[int, Any]]:
         """The elements, each with its row: all at once where that is quicker, one by one where each has a seed."""
         tell(0)
         if part.seeds is None and hasattr(self.items, "__getitems__"):
@@ -67,16 +67,16 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Part:
+class Slice:
     """Neighbouring rows of a request: the elements to put there, and a seed for each where they are made in worker processes."""
 
     indices: list[int]
     row: int
     seeds: list[int] | None = None
 
-    def rest(self, done: int) -> Part:
+    def rest(self, done: int) -> Slice:
         """The same without the first rows."""
-        return Part(self.indices[done:], self.row + done, self.seeds[done:] if self.seeds is not None else None)
+        return Slice(self.indices[done:], self.row + done, self.seeds[done:] if self.seeds is not None else None)
 
 
 def place(name: str, index: int) -> str:

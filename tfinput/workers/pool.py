@@ -12,7 +12,7 @@ from tfinput.errors import refusal
 from tfinput.workers.job import Job
 from tfinput.workers.process import dumped
 from tfinput.workers.requests import Ticket
-from tfinput.workers.worker_group import Run
+from tfinput.workers.worker_group import WorkerGroup
 
 
 class Pool:
@@ -26,7 +26,7 @@ class Pool:
         self._count = workers
         self._timeout = item_timeout
         self._lock = threading.Lock()
-        self._run: Run | None = None
+        self._run: WorkerGroup | None = None
 
     def put(self, ticket: Ticket, rows: int) -> None:
         """Hand out the parts of a batch."""
@@ -39,13 +39,13 @@ class Pool:
         if self._run is not None:
             self._run.load(self._pickled)
 
-    def _running(self) -> Run:
+    def _running(self) -> WorkerGroup:
         with self._lock:
             if self._run is None or self._run.over:
                 if self._run is not None:
                     self._run.end()  # What it had open is to be closed before more is opened.
                 try:
-                    self._run = Run(self._job, self._pickled, self._count, self._timeout, self.warnings)
+                    self._run = WorkerGroup(self._job, self._pickled, self._count, self._timeout, self.warnings)
                 except OSError as error:
                     raise refusal("workers", "a few open files more", str(error), "Raise it (ulimit -n), or use workers=0.") from error
             return self._run

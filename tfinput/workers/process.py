@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tfinput.errors import refusal, short
-from tfinput.workers.job import Part
+from tfinput.workers.job import Slice
 from tfinput.workers.requests import Ticket
 from tfinput.workers.shared_memory import unnamed_file
 
@@ -30,7 +30,7 @@ SINGLE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR
 class Errand:
     """A part of a batch on its way through the workers."""
 
-    def __init__(self, ticket: Ticket, part: Part) -> None:
+    def __init__(self, ticket: Ticket, part: Slice) -> None:
         """Take the batch and the part of it."""
         self.ticket = ticket
         self.part = part
@@ -119,15 +119,15 @@ def _no_room(error: OSError) -> Exception:
     return refusal("workers", "room for another process", str(error), "Use fewer workers, or workers=0.")
 
 
-def dumped(value: Any, name: str, told: Any = None) -> bytes:
-    """A value as another process loads it; what of `told` (or of the value) cannot be pickled is named."""
+def dumped(value: Any, name: str, pickled: Any = None) -> bytes:
+    """A value as another process loads it; what of `pickled` (or of the value) cannot be pickled is named."""
     import cloudpickle
 
     try:
         made: bytes = cloudpickle.dumps(value)
     except Exception as error:
         fix = "Open or make it inside, once in each process, or use workers=0."
-        culprit = _culprit(value if told is None else told, error)
+        culprit = _culprit(value if pickled is None else pickled, error)
         raise refusal(f"workers for {name}", "data that can be pickled", culprit, fix, TypeError) from error
     return made
 

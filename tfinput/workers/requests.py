@@ -16,14 +16,14 @@ import numpy as np
 
 from tfinput.material.nests import Array
 from tfinput.runtime import ctrl_c
-from tfinput.workers.job import Job, Part
+from tfinput.workers.job import Job, Slice
 from tfinput.workers.sameness import Ledger
 
 
 class Ticket:
     """A batch that was asked for; `last` says whether it ends an epoch."""
 
-    def __init__(self, session: int, parts: list[Part], last: bool) -> None:
+    def __init__(self, session: int, parts: list[Slice], last: bool) -> None:
         """Take the parts of the batch."""
         self.session = session
         self.parts = parts
@@ -151,7 +151,7 @@ class Fetcher:
         drawn = [high << 32 | low & 0xFFFFFFFF for high, low in seeds.tolist()] if self._seeded else None
         step = part_rows(len(wanted), self._parts)
         starts = range(0, len(wanted), step)
-        parts = [Part(wanted[at : at + step], at, drawn[at : at + step] if drawn else None) for at in starts]
+        parts = [Slice(wanted[at : at + step], at, drawn[at : at + step] if drawn else None) for at in starts]
         ticket = Ticket(int(session), parts, bool(last))
         with self._lock:
             self._tickets[number] = ticket
@@ -208,7 +208,7 @@ class Fetcher:
         self._turned += 1
         for index in self._read[:LOOK]:
             number = next(self._numbers)
-            ticket = self._tickets[number] = Ticket(session, [Part([index], 0, [index] if self._seeded else None)], False)
+            ticket = self._tickets[number] = Ticket(session, [Slice([index], 0, [index] if self._seeded else None)], False)
             self.engine.put(ticket, self._rows or 1)
             ticket.done.wait()
             self._tickets.pop(number, None)
@@ -224,7 +224,7 @@ class Fetcher:
         step = part_rows(len(indices), self._parts)
         seeds = [0] * len(indices) if self._seeded else None
         starts = range(0, len(indices), step)
-        parts = [Part(indices[at : at + step], at, seeds[at : at + step] if seeds else None) for at in starts]
+        parts = [Slice(indices[at : at + step], at, seeds[at : at + step] if seeds else None) for at in starts]
         ticket = Ticket(0, parts, False)
         try:
             self.engine.put(ticket, len(indices))

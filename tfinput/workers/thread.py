@@ -18,8 +18,8 @@ from tfinput.workers.job import Job, failure
 from tfinput.workers.requests import Ticket
 
 IDLE_SECONDS = 2.0
-LOOK_SECONDS = 0.5
-LOOKS = 10
+CHECK_SECONDS = 0.5
+CHECKS = 10
 
 
 class Thread:
@@ -32,7 +32,7 @@ class Thread:
         self._timeout = item_timeout
         self._buffers = Buffers()
         self._lock = threading.Lock()
-        self._run: _Run | None = None
+        self._run: _ThreadRun | None = None
 
     def put(self, ticket: Ticket, rows: int) -> None:
         """Line a batch up."""
@@ -42,7 +42,7 @@ class Thread:
             ticket.columns = form.columns(rows) if block is None else form.views(block, rows)
         with self._lock:
             if self._run is None or not self._run.take(ticket):
-                self._run = _Run(self._job, self._timeout)
+                self._run = _ThreadRun(self._job, self._timeout)
                 self._run.take(ticket)
 
     def renew(self) -> None:
@@ -63,7 +63,7 @@ class Thread:
         return "in a thread"
 
 
-class _Run:
+class _ThreadRun:
     """One life of the thread, with the thread that watches how long an element takes."""
 
     def __init__(self, job: Job, timeout: float | None) -> None:
@@ -74,10 +74,10 @@ class _Run:
         self._over = False
         self._at: tuple[Ticket, int, float] | None = None  # the batch in work, the element, since when
         self._ender: Ender | None = None
-        self._thread = threading.Thread(target=gc_deferral.kept_away(self._work), name="tfinput-elements", daemon=True)
+        self._thread = threading.Thread(target=gc_deferral.without_collection(self._work), name="tfinput-elements", daemon=True)
         self._thread.start()
         if timeout is not None:
-            threading.Thread(target=gc_deferral.kept_away(self._watch), name="tfinput-watch", daemon=True).start()
+            threading.Thread(target=gc_deferral.without_collection(self._watch), name="tfinput-watch", daemon=True).start()
 
     def take(self, ticket: Ticket) -> bool:
         """Line a batch up, unless this thread has ended."""
@@ -125,7 +125,7 @@ class _Run:
     def _watch(self) -> None:
         assert self._timeout is not None
         while not self._over:
-            time.sleep(min(LOOK_SECONDS, self._timeout / 4))
+            time.sleep(min(CHECK_SECONDS, self._timeout / 4))
             at = self._at
             if at is not None and time.monotonic() - at[2] > self._timeout:
                 frame = sys._current_frames().get(self._thread.ident or 0)
@@ -164,11 +164,11 @@ class Ender:
         if self._clock is None:
             return
         with contextlib.suppress(OSError):  # It has ended.
-            for _ in range(LOOKS):
+            for _ in range(CHECKS):
                 before = time.clock_gettime(self._clock)
-                time.sleep(LOOK_SECONDS / LOOKS)
+                time.sleep(CHECK_SECONDS / CHECKS)
                 if not busy():
                     return
-                if time.clock_gettime(self._clock) - before > LOOK_SECONDS / LOOKS / 10:
+                if time.clock_gettime(self._clock) - before > CHECK_SECONDS / CHECKS / 10:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), ctypes.py_object(SystemExit))
                     return

@@ -25,13 +25,13 @@ from tfinput.workers.requests import DroppedError, Ticket
 from tfinput.workers.shared_memory import Slots, unnamed_file
 
 IDLE_SECONDS = 3.0
-LOOK_SECONDS = 1.0
+WATCH_SECONDS = 1.0
 ATTEMPTS = 3
 STARTS = 10  # workers that may die one after the other before they have loaded the job
 QUEUED = 2  # parts that a worker has: one to work on, one to go on with
 
 
-class Run:
+class WorkerGroup:
     """One life of the workers: from the first request to an interrupt, or until nobody has waited for a while."""
 
     def __init__(self, job: Job, pickled: bytes, count: int, timeout: float | None, warnings: list[str]) -> None:
@@ -60,7 +60,7 @@ class Run:
         self._starts = 0  # workers that died before they were ready
         self._lock = threading.Lock()
         self.load(pickled)
-        self._thread = threading.Thread(target=gc_deferral.kept_away(self._manage), name="tfinput-workers", daemon=True)
+        self._thread = threading.Thread(target=gc_deferral.without_collection(self._manage), name="tfinput-workers", daemon=True)
         self._thread.start()
 
     def load(self, pickled: bytes) -> None:
@@ -108,7 +108,7 @@ class Run:
                 self._hand_out()
                 ready = wait(
                     [*(worker.connection for worker in self.workers), self._bell[0]],
-                    min(LOOK_SECONDS, IDLE_SECONDS, (self._timeout or 4) / 4),
+                    min(WATCH_SECONDS, IDLE_SECONDS, (self._timeout or 4) / 4),
                 )
                 if self._bell[0] in ready:
                     os.read(self._bell[0], 1 << 12)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tfinput.workers.job import LOAD, Job, Part, described
+from tfinput.workers.job import LOAD, Job, Slice, described
 from tfinput.workers.shared_memory import Slot, Windows
 
 
@@ -85,13 +85,13 @@ def _loaded(connection: Any, jobs: int, start: int, length: int) -> Job | None:
     try:
         job: Job = cloudpickle.loads(pickled)
     except BaseException as error:  # of a module that ends its process, too
-        connection.send((LOAD, "failed", None, *told(error)))
+        connection.send((LOAD, "failed", None, *packed_error(error)))
         return None
     connection.send((LOAD, "ready", None))
     return job
 
 
-def _done(job: Job, windows: Windows, progress: Any, part: Part, slot: Slot | None, rows: int) -> tuple[Any, ...]:
+def _done(job: Job, windows: Windows, progress: Any, part: Slice, slot: Slot | None, rows: int) -> tuple[Any, ...]:
     """What to answer: `done` with the number of rows, or with what is not in shared memory; or `failed` with the element and the error."""
     row = 0
 
@@ -102,17 +102,17 @@ def _done(job: Job, windows: Windows, progress: Any, part: Part, slot: Slot | No
 
     try:
         columns = job.form.columns(len(part.indices)) if slot is None else job.form.views(windows[slot], rows)
-        batch = job.run(part if slot is not None else Part(part.indices, 0, part.seeds), columns, tell)
+        batch = job.run(part if slot is not None else Slice(part.indices, 0, part.seeds), columns, tell)
         if batch is not None and slot is not None and len(batch[0]) <= rows:
             for column, array in zip(columns, batch, strict=True):
                 column[: len(array)] = array
             return "done", len(batch[0])
         return "done", batch or (columns if slot is None else None)
     except BaseException as error:  # Nobody presses Ctrl-C here, and nothing else asks this process to end: it is the element's.
-        return ("failed", min(row, len(part.indices) - 1), *told(error))
+        return ("failed", min(row, len(part.indices) - 1), *packed_error(error))
 
 
-def told(error: BaseException) -> tuple[bytes | None, str, str]:
+def packed_error(error: BaseException) -> tuple[bytes | None, str, str]:
     """An error on its way to the parent: itself if it is one of this library's own, what it says, and its traceback.
 
     The user's own classes of errors stay here: unpickled in the parent, copies would take the place of their methods.

@@ -27,7 +27,7 @@ class Clips:
     """WAV files of one number of channels; `rate` is what they are resampled to, `length` what all are then cut or padded to."""
 
     paths: list[bytes]
-    headers: list[wav.Header]
+    headers: list[wav.WavHeader]
     rate: int
     length: int | None = None
     plan: Any = field(init=False)
@@ -89,7 +89,7 @@ def source(clips: Clips, targets: Targets | None, ragged: bool, bucket: bool, **
     )
 
 
-def headers(paths: list[bytes]) -> list[wav.Header | str]:
+def headers(paths: list[bytes]) -> list[wav.WavHeader | str]:
     """The header of each file, or what is wrong with it."""
     return [wav.header(path) for path in tqdm(paths, unit=" files", desc="tfinput: reading headers", delay=2, leave=False)]
 
@@ -103,7 +103,7 @@ def resampled_length(frames: int, rate: int, to: int) -> int:
     return -(-frames * to // rate)
 
 
-def _plan(header: wav.Header, rate: int) -> tuple[int, ...]:
+def _plan(header: wav.WavHeader, rate: int) -> tuple[int, ...]:
     """Where the samples lie, and the sizes of the transforms that resample them, equal where they need none."""
     common = math.gcd(header.rate, rate)
     up, down = rate // common, header.rate // common
@@ -160,7 +160,7 @@ def resampled(audio: Any, before: Any, after: Any) -> Any:
 def explained(path: bytes) -> Exception:
     """Why a clip could not be read."""
     found = wav.header(path)
-    if isinstance(found, wav.Header):
+    if isinstance(found, wav.WavHeader):
         fix = "Build the feed again after files have changed."
         return refusal(shown(path), "the WAV file that was there when the feed was built", "another one", fix, FileError)
     return refused(path, found)

@@ -28,7 +28,7 @@ _OTHERS = (
 )
 
 
-class Header(NamedTuple):
+class WavHeader(NamedTuple):
     """Where a file's samples lie and what they are: `frames` of one sample per channel each, from byte `start` on."""
 
     channels: int
@@ -42,7 +42,7 @@ class Header(NamedTuple):
         return self.frames * self.channels * BITS // 8
 
 
-def header(path: bytes) -> Header | str:
+def header(path: bytes) -> WavHeader | str:
     """The header of a WAV file of 16-bit samples, or what the file is instead."""
     try:
         with open(path, "rb") as file:
@@ -81,7 +81,7 @@ def described(head: bytes) -> str:
     return f"a file that begins with {head[:8]!r}"
 
 
-def _header(file: BinaryIO, size: int) -> Header | str:
+def _header(file: BinaryIO, size: int) -> WavHeader | str:
     head = file.read(32)
     if len(head) < 12 or head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return described(head)
@@ -96,7 +96,7 @@ def _header(file: BinaryIO, size: int) -> Header | str:
         if name == b"fmt ":
             form = file.read(min(length, 40))
         elif name == b"data":
-            return _told(form, place, length, size, end) or _rest(file, place + length, size, end) or _made(form, place, length)
+            return _problem(form, place, length, size, end) or _rest(file, place + length, size, end) or _header_of(form, place, length)
         place += length + length % 2
 
 
@@ -104,7 +104,7 @@ def _is_name(name: bytes) -> bool:
     return all(32 <= each < 127 for each in name)
 
 
-def _told(form: bytes, start: int, length: int, size: int, end: int) -> str | None:
+def _problem(form: bytes, start: int, length: int, size: int, end: int) -> str | None:
     """What is wrong with the format, or with what the header says of the file's length."""
     if len(form) < 16:
         return "a WAV without a format before its samples"
@@ -145,6 +145,6 @@ def _rest(file: BinaryIO, place: int, size: int, end: int) -> str | None:
     return None
 
 
-def _made(form: bytes, start: int, length: int) -> Header:
+def _header_of(form: bytes, start: int, length: int) -> WavHeader:
     _, channels, rate, _, frame = struct.unpack("<HHIIH", form[:14])
-    return Header(channels, rate, start, length // frame)
+    return WavHeader(channels, rate, start, length // frame)

@@ -28,7 +28,7 @@ CHUNK_BYTES = 1 << 20
 BEYOND = 1 << 20
 
 
-class Passes:
+class DatasetPasses:
     """A dataset of single examples, each pass of which must give `size` examples of one shape.
 
     `promise` says who says so many; `fix` what to do about several shapes.
@@ -123,11 +123,11 @@ class Passes:
         return np.concatenate(found)
 
 
-def source(passes: Passes, window: int | None, fingerprint: Callable[[], str], **about: Any) -> Source:
+def source(passes: DatasetPasses, window: int | None, fingerprint: Callable[[], str], **about: Any) -> Source:
     """The source over the passes of a dataset."""
     window = window or passes.window
 
-    def told() -> str:
+    def summary() -> str:
         return f"shuffled among {window}" if window < passes.size else ""
 
     return Source(
@@ -140,7 +140,7 @@ def source(passes: Passes, window: int | None, fingerprint: Callable[[], str], *
         fingerprint=fingerprint,
         in_memory=False,
         identities=lambda: np.arange(passes.size, dtype=np.uint64),
-        told=told,
+        summary=summary,
         **about,
     )
 

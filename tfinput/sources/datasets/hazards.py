@@ -55,7 +55,7 @@ def batching(dataset: Any) -> bool:
     return False
 
 
-def looks_batched(dataset: Any) -> bool:
+def seems_batched(dataset: Any) -> bool:
     """Whether its elements look like batches: all parts have one first dimension, which is unknown, or a batch made it."""
     shapes = [part.shape for part in tf.nest.flatten(dataset.element_spec)]
     if any(shape.rank is None or shape.rank == 0 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfinput.sources.images import headers, masks, rare
 from tfinput.sources.images.branches import apart, either, only
-from tfinput.sources.images.resize import Look, Mask
+from tfinput.sources.images.resize import ImageOptions, Mask
 
 RATIOS = (1, 2, 4, 8)
 MARGIN = 2
@@ -24,7 +24,7 @@ END_OF_JPEG = b"\xff\xd9"
 Pixels = Any
 
 
-def pixels(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
+def pixels(contents: Any, look: ImageOptions, seed: Any) -> tuple[Pixels, Any]:
     """The pixels of a file, or of a part of it that the seed draws; and height and width of the whole."""
     if look.mask is not None:
         # Numbers are made of the whole, so that a mask is refused or not whatever is cut out of it.
@@ -56,13 +56,13 @@ def _fits(size: Any, *also: Any) -> Any:
 # JPEG
 
 
-def jpeg_size(contents: Any, look: Look) -> tuple[Any, Any]:
+def jpeg_size(contents: Any, look: ImageOptions) -> tuple[Any, Any]:
     """Height and width, and whether it can be decoded as is asked for."""
     shape = tf.io.extract_jpeg_shape(contents, tf.int64)
     return shape[:2], _fits(shape[:2], *([shape[2] != 4] if look.channels == 1 else []))
 
 
-def _jpeg(contents: Any, look: Look, seed: Any) -> tuple[Pixels, Any]:
+def _jpeg(contents: Any, look: ImageOptions, seed: Any) -> tuple[Pixels, Any]:
     sides, fits = jpeg_size(contents, look)
     contents = only(fits, contents)
     raw = tf.cast(sides, tf.int32)
@@ -126,7 +126,7 @@ def _upright(image: Pixels, turn: Any) -> Pixels:
 # Parts
 
 
-def _window(whole: Any, look: Look, seed: Any) -> Any:
+def _window(whole: Any, look: ImageOptions, seed: Any) -> Any:
     """A random window: top, left, height, width."""
     scale, ratio = look.crop or ((1.0, 1.0), (1.0, 1.0))
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
@@ -156,21 +156,21 @@ def _sliced(image: Pixels, window: Any) -> Pixels:
     return image[window[0] : window[0] + window[2], window[1] : window[1] + window[3]]
 
 
-def _cut(image: Pixels, whole: Any, look: Look, seed: Any) -> Pixels:
+def _cut(image: Pixels, whole: Any, look: ImageOptions, seed: Any) -> Pixels:
     return image if look.crop is None or seed is None else _sliced(image, _window(whole, look, seed))
 
 
 # PNG, GIF, BMP, WebP
 
 
-def png_fits(contents: Any, look: Look) -> Any:
+def png_fits(contents: Any, look: ImageOptions) -> Any:
     """Whether it can be decoded as is asked for."""
     size = tf.io.decode_raw(tf.strings.substr(contents, 16, 8), tf.int32, little_endian=False)
     depth = rare.unsigned(contents, 24, 1)[0]
     return _fits(size, tf.reduce_all(size > 0), (depth == 16) == (look.bits == 16))
 
 
-def _png(contents: Any, look: Look) -> Pixels:
+def _png(contents: Any, look: ImageOptions) -> Pixels:
     contents = only(png_fits(contents, look), contents)
     if look.bits == 8 and look.channels < 4:
         return tf.io.decode_png(contents, look.channels)
@@ -179,7 +179,7 @@ def _png(contents: Any, look: Look) -> Pixels:
     return rare.keyed(image, contents) if look.channels == 4 else image
 
 
-def _rare(contents: Any, look: Look) -> Pixels:
+def _rare(contents: Any, look: ImageOptions) -> Pixels:
     """GIF, BMP, WebP."""
     return _with_channels(
         tf.cond(rare.first(contents) == b"G", lambda: rare.gif(contents, look), lambda: rare.bitmap(contents)), look.channels
@@ -189,7 +189,7 @@ def _rare(contents: Any, look: Look) -> Pixels:
 # Masks
 
 
-def _numbers(contents: Any, look: Look, mask: Mask) -> Pixels:
+def _numbers(contents: Any, look: ImageOptions, mask: Mask) -> Pixels:
     """A mask as numbers of classes, of one channel."""
     if not mask.lossy:
         may_be = tf.reduce_any(rare.first(contents) == tf.constant([b"\xff", b"R"]))

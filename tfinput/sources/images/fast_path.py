@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfinput.sources.images import headers
 from tfinput.sources.images.decode import RATIOS, halvings, jpeg_size, png_fits
-from tfinput.sources.images.resize import FEW, Look, resized
+from tfinput.sources.images.resize import FEW, ImageOptions, resized
 
 SAMPLES = 8
 # Of each: a JPEG's size comes after what cameras write about the picture.
@@ -23,7 +23,7 @@ HEADER_BYTES = 1 << 18
 _ALIKE = dict.fromkeys((b"jpeg", b"jpe", b"jfif"), b"jpg")
 
 
-def decoder(paths: list[bytes], look: Look) -> Callable[[Any], Any] | None:
+def decoder(paths: list[bytes], look: ImageOptions) -> Callable[[Any], Any] | None:
     """What decodes most of these files in a graph, as far as a few of them tell; None where pictures take branches anyway."""
     if look.crop is not None or look.exif or look.mask or look.bits > 8 or look.channels > 3:
         return None
@@ -44,7 +44,7 @@ def decoder(paths: list[bytes], look: Look) -> Callable[[Any], Any] | None:
     return lambda contents: resized(_jpeg(contents, look, scale), look, few)
 
 
-def _header(path: bytes) -> headers.Header | None:
+def _header(path: bytes) -> headers.ImageHeader | None:
     if not os.path.isfile(path):
         return None
     try:
@@ -54,14 +54,14 @@ def _header(path: bytes) -> headers.Header | None:
         return None
 
 
-def _halvings(header: headers.Header, look: Look) -> int:
+def _halvings(header: headers.ImageHeader, look: ImageOptions) -> int:
     if not look.fast or header.kind != "JPEG":
         return 0
     with tf.device("CPU:0"):
         return int(halvings(tf.constant([header.height, header.width]), tf.constant(look.size)))
 
 
-def _jpeg(contents: Any, look: Look, scale: int) -> Any:
+def _jpeg(contents: Any, look: ImageOptions, scale: int) -> Any:
     # TensorFlow prints a line where it is to find the size of another kind.
     with _only_if(tf.strings.substr(contents, 0, 1) == b"\xff"):
         sides, fits = jpeg_size(contents, look)
@@ -72,7 +72,7 @@ def _jpeg(contents: Any, look: Look, scale: int) -> Any:
         return tf.io.decode_jpeg(contents, look.channels, ratio=scale)
 
 
-def _png(contents: Any, look: Look) -> Any:
+def _png(contents: Any, look: ImageOptions) -> Any:
     with _only_if(tf.strings.substr(contents, 0, 1) == b"\x89"):
         fits = png_fits(contents, look)
     with _only_if(fits):

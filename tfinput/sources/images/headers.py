@@ -29,7 +29,7 @@ _OTHERS = (
 _FTYPES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"jxl ": "JPEG XL"}
 
 
-class Header(NamedTuple):
+class ImageHeader(NamedTuple):
     """What a file's header says; `bits` a channel, `frames` of an animation, `odd` what no decoder here is right for."""
 
     kind: str
@@ -89,7 +89,7 @@ def described(head: bytes) -> str:
     return f"a file that begins with {head[:8]!r}"
 
 
-def header(data: bytes) -> Header | None:
+def header(data: bytes) -> ImageHeader | None:
     """Read the header of a whole file; None where it is damaged or of another kind."""
     found = kind(data)
     try:
@@ -97,7 +97,7 @@ def header(data: bytes) -> Header | None:
             return _jpeg(data)
         if found == "PNG":
             width, height, bits = struct.unpack_from(">IIB", data, 16)
-            return Header("PNG", width, height, bits)
+            return ImageHeader("PNG", width, height, bits)
         if found == "GIF":
             return _gif(data)
         if found == "BMP":
@@ -109,7 +109,7 @@ def header(data: bytes) -> Header | None:
     return None
 
 
-def _jpeg(data: bytes) -> Header | None:
+def _jpeg(data: bytes) -> ImageHeader | None:
     place = 2
     while True:
         while data[place] != 0xFF:
@@ -119,7 +119,7 @@ def _jpeg(data: bytes) -> Header | None:
         marker = data[place]
         if marker in _FRAMES_OF_JPEG:
             bits, height, width, channels = struct.unpack_from(">BHHB", data, place + 3)
-            return Header("JPEG", width, height, bits, channels=channels)
+            return ImageHeader("JPEG", width, height, bits, channels=channels)
         if marker == 0xD9:
             return None
         place += 1
@@ -127,25 +127,25 @@ def _jpeg(data: bytes) -> Header | None:
             place += struct.unpack_from(">H", data, place)[0]
 
 
-def _webp(data: bytes) -> Header | None:
+def _webp(data: bytes) -> ImageHeader | None:
     chunk = data[12:16]
     if chunk == b"VP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
-        return Header("WebP", width & 0x3FFF, height & 0x3FFF)
+        return ImageHeader("WebP", width & 0x3FFF, height & 0x3FFF)
     if chunk == b"VP8L":
         bits = struct.unpack_from("<I", data, 21)[0]
-        return Header("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return ImageHeader("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     if chunk == b"VP8X":
         width, height = (int.from_bytes(data[place : place + 3], "little") + 1 for place in (24, 27))
-        return Header("WebP", width, height, frames=max(1, data.count(b"ANMF")) if data[20] & 2 else 1)
+        return ImageHeader("WebP", width, height, frames=max(1, data.count(b"ANMF")) if data[20] & 2 else 1)
     return None
 
 
-def _bmp(data: bytes) -> Header:
+def _bmp(data: bytes) -> ImageHeader:
     size, width, height, _, bits, compression = struct.unpack_from("<IiiHHI", data, 14)
     if size < 40:
         width, height = struct.unpack_from("<HH", data, 18)
-        return Header("BMP", width, height, odd=f"of an old version (its header has {size} bytes)")
+        return ImageHeader("BMP", width, height, odd=f"of an old version (its header has {size} bytes)")
     alpha = 0
     usual = compression == 0
     if compression == 3:
@@ -158,7 +158,7 @@ def _bmp(data: bytes) -> Header:
         odd = "with a palette of colours, which TensorFlow takes for gray"
     else:
         odd = ""
-    return Header("BMP", abs(width), abs(height), channels=4 if alpha and bits == 32 else 3, odd=odd)
+    return ImageHeader("BMP", abs(width), abs(height), channels=4 if alpha and bits == 32 else 3, odd=odd)
 
 
 def _is_gray(palette: bytes, count: int) -> bool:
@@ -166,14 +166,14 @@ def _is_gray(palette: bytes, count: int) -> bool:
     return all(palette[channel : 4 * count : 4] == bytes(range(256))[:count] for channel in range(3))
 
 
-def _gif(data: bytes) -> Header:
+def _gif(data: bytes) -> ImageHeader:
     width, height = struct.unpack_from("<HH", data, 6)
     frames = 0
     for place, _ in gif_frames(data):
         frames += 1
         left, top, wide, high = struct.unpack_from("<HHHH", data, place + 1)
         width, height = max(width, left + wide), max(height, top + high)
-    return Header("GIF", width, height, frames=frames, odd="" if frames else "without a frame")
+    return ImageHeader("GIF", width, height, frames=frames, odd="" if frames else "without a frame")
 
 
 def colour_table(data: bytes, place: int, flags: int) -> bytes:

@@ -16,7 +16,7 @@ from tfinput.sources.base import Loader, Source
 from tfinput.sources.images import fast_path, headers, palettes
 from tfinput.sources.images.decode import pixels
 from tfinput.sources.images.masks import disagreement, fault
-from tfinput.sources.images.resize import Look, Mask, resized
+from tfinput.sources.images.resize import ImageOptions, Mask, resized
 
 MASK = "a mask, whose pixels are classes"
 
@@ -26,7 +26,7 @@ class Pictures:
     """A list of image files and how to look at them."""
 
     paths: list[bytes]
-    look: Look
+    look: ImageOptions
     tensor: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
 
     decode = fast_path.decoder(pictures.paths, pictures.look) if masks is None else None
 
-    def usually(row: Any, seed: Any) -> Any:
+    def fast_load(row: Any, seed: Any) -> Any:
         del seed
         assert decode is not None
         image = decode(tf.io.read_file(row[0]))
@@ -83,7 +83,7 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
         size=len(pictures.paths),
         spec=specs[0] if len(specs) == 1 else specs,
         read=read,
-        loader=Loader(load=load, explain=explain, random=pictures.look.crop is not None, usually=usually if decode else None),
+        loader=Loader(load=load, explain=explain, random=pictures.look.crop is not None, fast_load=fast_load if decode else None),
         fingerprint=lambda: fingerprint(*parts),
         locate=lambda index: shown(pictures.paths[index]),
         in_memory=False,
@@ -91,7 +91,7 @@ def source(pictures: Pictures, targets: Targets | None = None, masks: Pictures |
     )
 
 
-def _decoded(paths: Any, looks: list[Look], seed: Any) -> tuple[Any, ...]:
+def _decoded(paths: Any, looks: list[ImageOptions], seed: Any) -> tuple[Any, ...]:
     """Pictures of one scene: a random crop cuts the same place out of all."""
     seen: list[Any] = []
     for path, look in zip(paths, looks, strict=True):
@@ -104,7 +104,7 @@ def _decoded(paths: Any, looks: list[Look], seed: Any) -> tuple[Any, ...]:
         return tuple(resized(tf.identity(image), look) for (image, _), look in zip(seen, looks, strict=True))
 
 
-def explained(paths: list[bytes], looks: list[Look], error: Exception) -> Exception:
+def explained(paths: list[bytes], looks: list[ImageOptions], error: Exception) -> Exception:
     """Why the images of an example could not be decoded: which file, and what is wrong with it."""
     sizes = []
     for path, look in zip(paths, looks, strict=True):
@@ -135,7 +135,7 @@ def _read(path: bytes) -> tuple[bytes, str | None]:
         return b"", "no file" if isinstance(error, FileNotFoundError) else f"{error.strerror}"
 
 
-def _size(data: bytes, look: Look) -> tuple[int, int]:
+def _size(data: bytes, look: ImageOptions) -> tuple[int, int]:
     """Width and height of a sound file."""
     told = headers.header(data)
     assert told is not None
@@ -143,7 +143,7 @@ def _size(data: bytes, look: Look) -> tuple[int, int]:
     return (told.height, told.width) if turned else (told.width, told.height)
 
 
-def problem(data: bytes, look: Look) -> Fault | None:
+def problem(data: bytes, look: ImageOptions) -> Fault | None:
     """What is wrong with a file of these bytes, or None; they are decoded if their header is in order."""
     kind = headers.kind(data[:HEAD])
     if kind is None:
@@ -168,7 +168,7 @@ def problem(data: bytes, look: Look) -> Fault | None:
     return None
 
 
-def _no_mask(data: bytes, look: Look, mask: Mask, kind: str) -> Fault | None:
+def _no_mask(data: bytes, look: ImageOptions, mask: Mask, kind: str) -> Fault | None:
     """Why a sound file is no mask, if that is what is wrong with it."""
     if palettes.lossy(data) and not mask.lossy:
         fix = "Replace it, save all masks as PNG, or pass on_bad='skip'."
@@ -186,20 +186,20 @@ def _no_mask(data: bytes, look: Look, mask: Mask, kind: str) -> Fault | None:
     return found and Fault(found[0], MASK, found[1])
 
 
-def _unfit(told: headers.Header, look: Look) -> str | None:
+def _unfit(header: headers.ImageHeader, look: ImageOptions) -> str | None:
     """Why a sound file cannot become what is asked for."""
-    if look.bits == 16 and told.kind != "PNG":
-        return f"a {told.kind}, which has 8 bits a channel, for dtype='uint16'"
-    if look.bits == 16 and told.bits != 16:
-        return f"a PNG of {told.bits} bits a channel, for dtype='uint16'"
-    if told.bits > 8 and look.bits == 8:
-        hint = "" if look.mask or told.kind != "PNG" else " (dtype='uint16' keeps it)"
-        return f"a {told.kind} of {told.bits} bits a channel, whose depth 8 bits would lose{hint}"
-    if told.kind == "JPEG" and told.channels == 4 and look.channels == 1:
+    if look.bits == 16 and header.kind != "PNG":
+        return f"a {header.kind}, which has 8 bits a channel, for dtype='uint16'"
+    if look.bits == 16 and header.bits != 16:
+        return f"a PNG of {header.bits} bits a channel, for dtype='uint16'"
+    if header.bits > 8 and look.bits == 8:
+        hint = "" if look.mask or header.kind != "PNG" else " (dtype='uint16' keeps it)"
+        return f"a {header.kind} of {header.bits} bits a channel, whose depth 8 bits would lose{hint}"
+    if header.kind == "JPEG" and header.channels == 4 and look.channels == 1:
         return "a CMYK JPEG, which TensorFlow does not turn gray"
     height, width = look.size
-    if look.fit == "pad" and min(told.height, told.width) < max(told.width / width, told.height / height):
-        return f"a {told.kind} of {told.width} x {told.height} pixels, too narrow to be padded to {width} x {height}"
-    if told.kind == "WebP" and not hasattr(tf.io, "decode_webp"):
+    if look.fit == "pad" and min(header.height, header.width) < max(header.width / width, header.height / height):
+        return f"a {header.kind} of {header.width} x {header.height} pixels, too narrow to be padded to {width} x {height}"
+    if header.kind == "WebP" and not hasattr(tf.io, "decode_webp"):
         return f"a WebP, which TensorFlow {tf.__version__} does not read"
     return None

@@ -50,12 +50,12 @@ def fault(image: Array, mask: Mask, kind: str) -> tuple[str, str] | None:
         if (where := _first(~np.isin(np.ascontiguousarray(image).view(np.int32)[..., 0], known))) is None:
             return None
         fix = "Add the colour to mask_palette, or correct the mask."
-        return f"a {kind} with a colour that mask_palette lacks: {_said(image, where)}", fix
+        return f"a {kind} with a colour that mask_palette lacks: {_pixel_text(image, where)}", fix
     if (where := _first((image[..., 1:3] != image[..., :1]).any(-1))) is not None:
-        return f"a {kind} in colour: {_said(image, where)}", WAY
+        return f"a {kind} in colour: {_pixel_text(image, where)}", WAY
     if (where := _first(image[..., 3] != 255)) is not None:
         fix = "Save it without alpha, or pass mask_palette with colours of red, green, blue and alpha."
-        return f"a {kind} with alpha that is not 255 everywhere: {_said(image, where)}", fix
+        return f"a {kind} with alpha that is not 255 everywhere: {_pixel_text(image, where)}", fix
     return None
 
 
@@ -66,7 +66,7 @@ def _first(wrong: Array) -> tuple[int, int] | None:
     return int(row), int(column)
 
 
-def _said(image: Array, where: tuple[int, int]) -> str:
+def _pixel_text(image: Array, where: tuple[int, int]) -> str:
     values = image[where].tolist()
     return f"row {where[0]}, column {where[1]} is {tuple(values if values[3] != 255 else values[:3])}"
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfinput.runtime.python_op import weakly
 from tfinput.sources.images import headers, masks, palettes
 from tfinput.sources.images.branches import only
-from tfinput.sources.images.resize import Look, Mask
+from tfinput.sources.images.resize import ImageOptions, Mask
 
 Pixels = Any
 # For a mask whose palette may be any: no palette, since those have three bytes a colour.
@@ -62,7 +62,7 @@ def bitmap(contents: Any) -> Pixels:
     return tf.ensure_shape(tf.io.decode_image(passed, 0, expand_animations=False), (None, None, None))
 
 
-def gif(contents: Any, look: Look) -> Pixels:
+def gif(contents: Any, look: ImageOptions) -> Pixels:
     """A GIF as RGBA, or the indices of a mask; where its frame does not cover its canvas, filled as by Pillow.
 
     TensorFlow takes the first frame of any GIF, even of one that is cut off, and makes black of all that is clear or uncovered.

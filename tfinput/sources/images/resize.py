@@ -31,7 +31,7 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageOptions:
     """How a file becomes an array of `size` (height, width)."""
 
     size: tuple[int, int]
@@ -55,7 +55,7 @@ class Look:
         return tf.TensorSpec((*self.size, self.channels), self.dtype)
 
 
-def resized(image: Pixels, look: Look, few: bool | None = None) -> Pixels:
+def resized(image: Pixels, look: ImageOptions, few: bool | None = None) -> Pixels:
     """The image in the size, shape and dtype that is asked for; `few` says whether it has few values, if that is known."""
     if look.fit == "pad":
         image = tf.image.resize_with_pad(image, *look.size, method=look.interpolation)
@@ -66,7 +66,7 @@ def resized(image: Pixels, look: Look, few: bool | None = None) -> Pixels:
     return tf.ensure_shape(tf.cast(image, look.dtype), (*look.size, look.channels))
 
 
-def _stretched(image: Pixels, look: Look, few: bool | None) -> Pixels:
+def _stretched(image: Pixels, look: ImageOptions, few: bool | None) -> Pixels:
     resize = functools.partial(tf.image.resize, size=look.size, method=look.interpolation)
     if look.interpolation not in QUICKER_AS_FLOATS or few is False:
         return resize(image)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from tfinput.errors import refusal, short
 from tfinput.material import columns as leaves
-from tfinput.material.forms import Form, Leaf
+from tfinput.material.forms import Form, FormField
 from tfinput.material.nests import TEXT, Array
 from tfinput.material.rows import Buffers, TensorRows, aligned
 from tfinput.runtime import gc_deferral
@@ -29,7 +29,7 @@ from tfinput.sources import arrays
 from tfinput.sources.base import Source, Stream
 from tfinput.sources.python import ragged_columns
 from tfinput.workers.generator_chunks import Chunk, Progress, Recipe, packed
-from tfinput.workers.generator_thread import Passes
+from tfinput.workers.generator_thread import GeneratorPasses
 
 # What is neither sized nor known to end is counted so far.
 MOST = 1 << 22
@@ -94,7 +94,7 @@ def streamed(recipe: Recipe, window: int, ragged: bool, fingerprint: Callable[[]
     `look` says whether a look at the first examples of two passes is cheap.
     """
     assert recipe.size is not None
-    passes, form, size = Passes(recipe), recipe.form, recipe.size
+    passes, form, size = GeneratorPasses(recipe), recipe.form, recipe.size
     chunks = passes.chunks  # one object, which lives as long as a dataset's functions refer to `opened`
 
     def opened(unit: Any) -> Any:
@@ -112,12 +112,12 @@ def streamed(recipe: Recipe, window: int, ragged: bool, fingerprint: Callable[[]
         identities=lambda: np.arange(size, dtype=np.uint64),
         locate=lambda index: f"{recipe.name}, example {index}",
         hold=None if recipe.shared else functools.partial(passes.hold, look),
-        told=lambda: f"shuffled among {window}" if window < size else "",
+        summary=lambda: f"shuffled among {window}" if window < size else "",
         **ragged_columns.about(form, ragged),
     )
 
 
-def kept(recipe: Recipe, limit: float, ragged: bool) -> Source:
+def in_memory(recipe: Recipe, limit: float, ragged: bool) -> Source:
     """The source over all examples of one pass, which is read now, into memory of at most `limit` bytes."""
     form = recipe.form
     columns = [leaves_of(f"{recipe.name}, column {place}", column) for place, column in enumerate(_collected(recipe, limit))]
@@ -128,12 +128,12 @@ def kept(recipe: Recipe, limit: float, ragged: bool) -> Source:
     return dataclasses.replace(base, **about)
 
 
-def leaves_of(path: str, column: Array) -> leaves.Leaf:
+def leaves_of(path: str, column: Array) -> leaves.Column:
     """A column in memory as an array source takes it."""
     if column.dtype != TEXT:
         return leaves.memory_leaf(path, column)
     with tf.device("CPU:0"):
-        return leaves.Leaf(path, len(column), tf.TensorSpec(column.shape[1:], tf.string), TensorRows(tf.constant(column, tf.string)))
+        return leaves.Column(path, len(column), tf.TensorSpec(column.shape[1:], tf.string), TensorRows(tf.constant(column, tf.string)))
 
 
 def counted(recipe: Recipe, elements: Iterator[Any]) -> int:
@@ -173,7 +173,7 @@ def awaited(name: str, at: Progress) -> Iterator[None]:
         fix = "Nothing trains before it is built: pass size=, or endless=True and size=, if it waits for that."
         warnings.warn(f"tfinput: {name}: {before} examples came, then none for {STILL_SECONDS:g} s. {fix}", RuntimeWarning, stacklevel=2)
 
-    watcher = threading.Thread(target=gc_deferral.kept_away(watch), name="tfinput-watch", daemon=True)
+    watcher = threading.Thread(target=gc_deferral.without_collection(watch), name="tfinput-watch", daemon=True)
     watcher.start()
     try:
         yield
@@ -211,7 +211,7 @@ def _labels(recipe: Recipe) -> Array | None:
     """All targets, where each example has one array of them; reads a whole pass."""
     structure = recipe.form.structure
     target = structure[1] if isinstance(structure, tuple) and len(structure) > 1 else None
-    if recipe.shared or not isinstance(target, Leaf) or not target.even:
+    if recipe.shared or not isinstance(target, FormField) or not target.even:
         return None
     before = Form(structure[0]).leaves
     place = sum(1 if leaf.even else 2 for leaf in before)

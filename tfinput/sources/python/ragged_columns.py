@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfinput.material.forms import Form, Leaf
+from tfinput.material.forms import Form, FormField
 from tfinput.material.nests import TEXT, Array, mapped
 from tfinput.sources.base import Loader
 from tfinput.workers.generator_chunks import as_bytes
@@ -17,7 +17,7 @@ from tfinput.workers.generator_chunks import as_bytes
 BITS = {tf.uint32: tf.int32, tf.uint64: tf.int64, tf.bfloat16: tf.uint16}
 
 
-def spec(leaf: Leaf) -> Any:
+def spec(leaf: FormField) -> Any:
     """What TensorFlow calls an array of an element."""
     return tf.TensorSpec(leaf.shape, tf.string if leaf.dtype == TEXT else tf.as_dtype(leaf.dtype))
 
@@ -60,7 +60,7 @@ def about(form: Form, ragged: bool) -> dict[str, Any]:
     return {"spec": whole, "read": lambda columns: columns, "loader": loader, "uneven": "ragged" if ragged else "padded"}
 
 
-def _decoded(leaf: Leaf, content: Any, shape: Any) -> Any:
+def _decoded(leaf: FormField, content: Any, shape: Any) -> Any:
     """An array again of its bytes and shape."""
     dtype = spec(leaf).dtype
     if dtype == tf.string:

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfinput.material.forms import Form, Leaf
+from tfinput.material.forms import Form, FormField
 from tfinput.material.nests import Array, mapped
 from tfinput.runtime.python_op import weakly
 from tfinput.sources.base import Fetch, Source
 from tfinput.sources.python import ragged_columns
-from tfinput.workers.job import Job, Part
+from tfinput.workers.job import Job, Slice
 from tfinput.workers.pool import Pool
 from tfinput.workers.requests import Engine, Fetcher
 from tfinput.workers.sameness import Ledger
@@ -61,7 +61,7 @@ def source(
         in_memory=False,
         locate=locate,
         hold=functools.partial(_hold, ledger, job, size if workers == 0 else 0, rows),
-        told=fetcher.described,
+        summary=fetcher.described,
         **_about(job, ragged),
     )
 
@@ -76,7 +76,7 @@ def _hold(ledger: Ledger, job: Job, size: int, rows: int | None) -> None:
             if index and time.monotonic() > give_up:
                 break
             columns = job.form.columns(1)
-            made = job.run(Part([index], 0), columns, lambda _: None) or columns
+            made = job.run(Slice([index], 0), columns, lambda _: None) or columns
             ledger.look(index * (rows or 1) + np.arange(len(made[0])), made)
 
 
@@ -130,7 +130,7 @@ def _labels(fetcher: Fetcher, size: int) -> Array | None:
     """All targets, where each item has one number or text of them; made as the items are made while training, by workers too."""
     structure = fetcher.job.form.structure
     target = structure[1] if isinstance(structure, tuple) and len(structure) > 1 else None
-    if fetcher.job.batched or not isinstance(target, Leaf) or not target.even:
+    if fetcher.job.batched or not isinstance(target, FormField) or not target.even:
         return None
     place = len(Form(structure[0]).leaves)
     found: list[Array] = []

@@ -37,9 +37,9 @@ class ArrayRecords:
             fix = "pip install array_record"
             raise refusal(shown(paths[0]), "the array_record package, which reads ArrayRecord files", "none", fix, ImportError) from error
         self.paths = paths
-        self._files = [_told(path, lambda path=path: ArrayRecordDataSource([os.fsdecode(path)])) for path in paths]
+        self._files = [_with_path(path, lambda path=path: ArrayRecordDataSource([os.fsdecode(path)])) for path in paths]
         self._take = self._taken  # kept, since a graph refers to it weakly
-        self.ends = np.cumsum([_told(path, file.__len__) for path, file in zip(paths, self._files, strict=True)])
+        self.ends = np.cumsum([_with_path(path, file.__len__) for path, file in zip(paths, self._files, strict=True)])
 
     @property
     def size(self) -> int:
@@ -66,7 +66,7 @@ class ArrayRecords:
         for file in np.unique(files):
             places = np.flatnonzero(files == file)
             within = (indices[places] - (self.ends[file] - len(self._files[file]))).tolist()
-            found[places] = _told(self.paths[file], lambda file=file, within=within: self._files[file].__getitems__(within))
+            found[places] = _with_path(self.paths[file], lambda file=file, within=within: self._files[file].__getitems__(within))
         return found
 
     def digest(self, into: Any) -> None:
@@ -75,7 +75,7 @@ class ArrayRecords:
             into.update(path + b"\0" + file_identity(os.fsdecode(path)))
 
 
-def _told(path: bytes, read: Any) -> Any:
+def _with_path(path: bytes, read: Any) -> Any:
     try:
         return read()
     except RuntimeError as error:

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from tfinput.errors import FileError, refusal
 from tfinput.material.columns import file_identity
 from tfinput.material.folders import shown
-from tfinput.material.hook_results import tensors
-from tfinput.runtime.fallback import guarded
+from tfinput.material.hook_results import check_result
+from tfinput.runtime.fallback import with_fallback
 from tfinput.runtime.serial_map import converted
 from tfinput.sampling.numbering import Numbering
 from tfinput.sources.base import Loader, Source, Stream
@@ -225,7 +225,7 @@ def source(
         if parse is None or one_by_one:
             return rows if one_by_one else strings
         run = tf.data.Dataset.from_tensors(strings).map(parse)
-        return guarded(run, find, (strings, numbers), f"parsing {name}", kept)
+        return with_fallback(run, find, (strings, numbers), f"parsing {name}", kept)
 
     def find(strings: Any, numbers: Any) -> None:
         assert parse is not None
@@ -285,7 +285,7 @@ def _spec(parse: Callable[[Any], Any] | None, one_by_one: bool) -> Any:
     given = tf.TensorSpec(() if one_by_one else (None,), tf.string)
 
     def parsed(strings: Any) -> Any:
-        return tensors("parse", converted(parse)(strings), "x, y")
+        return check_result("parse", converted(parse)(strings), "x, y")
 
     empty = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=given)
     made = empty.map(tf.autograph.experimental.do_not_convert(parsed)).element_spec

@@ -16,7 +16,7 @@ from typing import Any
 
 from tfinput.errors import FileError, refusal, short
 from tfinput.sources.tables import csv_scan
-from tfinput.sources.tables.csv_header import LOOK, Header
+from tfinput.sources.tables.csv_header import INFERRED, CsvHeader
 
 PIECE = 8 << 20
 HEAD = 1 << 20
@@ -63,7 +63,7 @@ class CsvFile:
         """Some of its bytes."""
         with self.open() as file:
             file.seek(start)
-            data: bytes = _whole(self.path, lambda: file.read(stop - start))
+            data: bytes = _undamaged(self.path, lambda: file.read(stop - start))
         if len(data) < stop - start:
             raise refusal(self.path, f"at least {stop} bytes", f"{start + len(data)}", CHANGED, FileError)
         return data
@@ -72,9 +72,9 @@ class CsvFile:
         """All its records in pieces of some megabytes, each with where it begins; a gzip file is one piece."""
         at, data = self.start, b""
         with self.open() as file:
-            _whole(self.path, lambda: file.seek(at))
+            _undamaged(self.path, lambda: file.seek(at))
             while True:
-                more = _whole(self.path, lambda: file.read(-1 if self.zipped else PIECE))
+                more = _undamaged(self.path, lambda: file.read(-1 if self.zipped else PIECE))
                 data += more
                 last = self.zipped or not more
                 end = len(data) if last else csv_scan.cut(data, self.delimiter)
@@ -126,7 +126,7 @@ def unchanged(path: str, state: tuple[int, int]) -> None:
         raise refusal(path, f"the file as it was, {state[0]} bytes", got, CHANGED, FileError)
 
 
-def _whole(path: str, read: Callable[[], Any]) -> Any:
+def _undamaged(path: str, read: Callable[[], Any]) -> Any:
     """What `read` returns; a damaged archive is refused by its path."""
     try:
         return read()
@@ -134,7 +134,7 @@ def _whole(path: str, read: Callable[[], Any]) -> Any:
         raise refusal(path, "a whole gzip file", short(str(error)), "Copy or download it again.", FileError) from error
 
 
-def csv_file(path: str, delimiter: str, header: Header = LOOK, other: CsvFile | None = None) -> CsvFile:
+def csv_file(path: str, delimiter: str, header: CsvHeader = INFERRED, other: CsvFile | None = None) -> CsvFile:
     """Open a file and settle what its columns are called; `other` is the first of those that were opened before."""
     with open(path, "rb") as raw:
         zipped = raw.read(2) == GZIP
@@ -160,7 +160,7 @@ def _head(bare: CsvFile) -> tuple[bytes, int, int, bool]:
     data, begin, end, below, more = b"", 0, 0, 0, b"?"
     with bare.open() as file:
         while more and not below and len(data) < LONGEST_RECORD:
-            more = _whole(bare.path, lambda: file.read(HEAD))
+            more = _undamaged(bare.path, lambda: file.read(HEAD))
             data += more
             begin = len(BOM) if data.startswith(BOM) else 0
             for begins, what, fix in OTHERS:

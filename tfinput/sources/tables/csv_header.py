@@ -23,19 +23,19 @@ _YEARS = (1500, 2200)
 # From so many on, numbers that rise or fall from name to name are no accident: of 8 random ones in a row, 1 in 20,000 is in order.
 _ORDERED = 8
 _RUN = 4
-EACH = "Pass column_names=[...] as the headers have them, and no header=: then each file may have a header or not."
+MIXED_HEADERS = "Pass column_names=[...] as the headers have them, and no header=: then each file may have a header or not."
 OTHER_DELIMITERS = ";\t|,"
 
 
 @dataclass(frozen=True)
-class Header:
+class CsvHeader:
     """What a user said of the first record of each file: whether it names the columns (None: look), and what they are called."""
 
     row: bool | None = None
     names: tuple[str, ...] | None = None
 
     @classmethod
-    def asked(cls, header: Any, names: Any) -> Header:
+    def asked(cls, header: Any, names: Any) -> CsvHeader:
         """What the options `header` and `column_names` mean."""
         # 0 is what pandas calls a header in the first line: as a bool it would be the contrary.
         if not (header is None or isinstance(header, bool) or (isinstance(header, str) and header == "infer")):
@@ -61,12 +61,12 @@ class Header:
             return names or numbered(len(row)), False
         if self.row:
             if names is not None and known and row != known and data_in(row, below()) is not None:
-                raise refusal(where, f"names of columns, such as {short(list(known))} of the files before", short(list(row)), EACH)
+                raise refusal(where, f"names of columns, such as {short(list(known))} of the files before", short(list(row)), MIXED_HEADERS)
             return names or row, True
         if names is not None:
             return names, self._repeated(where, row, names, below)
         if row != known and (why := data_in(row, below())) is not None:
-            raise refusal(where, "the names of the columns", why, EACH if known else _remedy(row), HeaderError)
+            raise refusal(where, "the names of the columns", why, MIXED_HEADERS if known else _remedy(row), HeaderError)
         return row, True
 
     @staticmethod
@@ -78,7 +78,7 @@ class Header:
         return _same(row, names)
 
 
-LOOK = Header()
+INFERRED = CsvHeader()
 
 
 def numbered(count: int) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Piece:
+class CsvPiece:
     """Neighbouring records of a file, with the types that they have by themselves."""
 
     file: CsvFile
@@ -61,7 +61,7 @@ class Piece:
         return Text(self.file, self.start, self.file.read(self.start, self.stop))
 
 
-def piece(text: Text, table: Any) -> Piece:
+def piece(text: Text, table: Any) -> CsvPiece:
     """Some records, given as they were parsed by themselves."""
     import pyarrow.compute as pc
 
@@ -85,7 +85,7 @@ def piece(text: Text, table: Any) -> Piece:
             bad, value = next((row, value) for row, value in rows if value.decode(errors="ignore").encode() != value)
             raise refusal(f"{text.where(bad)}, column {name!r}", "text in UTF-8", short(value), UTF8, FileError)
     stop = text.start + len(text.data)
-    return Piece(text.file, text.start, stop, table.num_rows, types, missing, frozenset(blank), frozenset(large), numbers)
+    return CsvPiece(text.file, text.start, stop, table.num_rows, types, missing, frozenset(blank), frozenset(large), numbers)
 
 
 def is_number(texts: Any) -> Any:

@@ -20,7 +20,7 @@ from tfinput.sources.tables.arrow_columns import Field, field
 from tfinput.sources.tables.csv_files import CsvFile
 
 # Texts of integers and infinities; Arrow leaves out the spaces around numbers.
-WHOLE = re.compile(rb"\s*[+-]?\d+\s*")
+INTEGER = re.compile(rb"\s*[+-]?\d+\s*")
 INFINITE = re.compile(rb"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 
 
@@ -43,7 +43,7 @@ class CsvTable:
         self.name, self.paths, self.labels = name, [file.path for file in files], labels
         self.first = files[0]
         self._kept: dict[int, Any] = {}
-        self.pieces = self._found(files, names, types, keep)
+        self.pieces = self._all_pieces(files, names, types, keep)
         self.counts = [piece.rows for piece in self.pieces]
         if not self.pieces:
             fix = "Check the file, or pass header=False if its first line is data."
@@ -96,8 +96,10 @@ class CsvTable:
                 found = f"{short(texts[row].as_py())} in {self.where(piece, row)} is none"
                 yield f"Column {name!r} is text: {sum(numbers):,} of its {sum(values):,} values are numbers, but {found}."
 
-    def _found(self, files: Sequence[CsvFile], names: Sequence[str], types: Mapping[str, Any] | None, keep: bool) -> list[csv_parse.Piece]:
-        pieces: list[csv_parse.Piece] = []
+    def _all_pieces(
+        self, files: Sequence[CsvFile], names: Sequence[str], types: Mapping[str, Any] | None, keep: bool
+    ) -> list[csv_parse.CsvPiece]:
+        pieces: list[csv_parse.CsvPiece] = []
         total = sum(file.state[0] for file in files)
         with tqdm(total=total, unit="B", unit_scale=True, desc=f"tfinput: reading {self.name}", delay=2, leave=False) as bar:
             for file in files:
@@ -112,7 +114,7 @@ class CsvTable:
                     pieces.append(csv_parse.piece(text, table))
         return pieces
 
-    def _suspect(self, piece: csv_parse.Piece) -> bool:
+    def _suspect(self, piece: csv_parse.CsvPiece) -> bool:
         empty = [name for name, field_ in self.fields.items() if field_.fill is None and (piece.missing[name] or name in piece.blank)]
         return bool(piece.large) or any(name in self.labels or not self.fields[name].text for name in empty)
 
@@ -134,7 +136,7 @@ class CsvTable:
         texts = csv_parse.parsed(found, {name: pa.binary()}).column(name)
         for row in np.flatnonzero(np.abs(numbers) >= csv_parse.EXACT).tolist():
             text = texts[row].as_py()
-            exact = INFINITE.fullmatch(text) if np.isinf(numbers[row]) else not WHOLE.fullmatch(text) or int(text) == int(numbers[row])
+            exact = INFINITE.fullmatch(text) if np.isinf(numbers[row]) else not INTEGER.fullmatch(text) or int(text) == int(numbers[row])
             if not exact:
                 fix = "Leave the column out with columns=[...], or write it so that it is text."
                 expected = "a number that int64 or float64 holds"

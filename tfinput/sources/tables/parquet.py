@@ -47,7 +47,7 @@ class ParquetFile:
 
 
 @dataclass(frozen=True)
-class Piece:
+class RowGroupPiece:
     """Neighbouring row groups of a file, the rows before them, and their bytes before compression."""
 
     file: ParquetFile
@@ -148,7 +148,7 @@ def _sound(path: str, read: Callable[[], Any]) -> Any:
         raise refusal(path, "a sound Parquet file", got, fix, FileError) from error
 
 
-def _as_promised(piece: Piece, names: Sequence[str], schema: Any, rows: int) -> None:
+def _as_promised(piece: RowGroupPiece, names: Sequence[str], schema: Any, rows: int) -> None:
     """Refuse a piece that is not what the footer says."""
     types = {name: piece.file.schema.field(name).type for name in names}
     got = {name: schema.field(name).type for name in names if name in schema.names}
@@ -190,9 +190,9 @@ def _refuse_unlike(first: ParquetFile, file: ParquetFile, theirs: dict[str, Fiel
             raise refusal(f"{file.path}, column {name!r}", f"{mine.type}, as in {first.path}", f"{field_.type}", fix)
 
 
-def _pieces(file: ParquetFile) -> list[Piece]:
+def _pieces(file: ParquetFile) -> list[RowGroupPiece]:
     """Row groups of some megabytes together: small ones cost more to open than to read."""
-    made: list[Piece] = []
+    made: list[RowGroupPiece] = []
     groups: list[int] = []
     first = rows = size = 0
     count = file.metadata.num_row_groups
@@ -202,6 +202,6 @@ def _pieces(file: ParquetFile) -> list[Piece]:
         rows, size = rows + about.num_rows, size + about.total_byte_size
         if size >= PIECE or group == count - 1:
             if rows:
-                made.append(Piece(file, tuple(groups), first, rows, size))
+                made.append(RowGroupPiece(file, tuple(groups), first, rows, size))
             first, rows, size, groups = first + rows, 0, 0, []
     return made

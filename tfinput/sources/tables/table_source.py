@@ -15,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfinput.errors import refusal, short
-from tfinput.material.columns import Leaf, memory_leaf
+from tfinput.material.columns import Column, memory_leaf
 from tfinput.material.frames import holds
 from tfinput.material.rows import TensorRows, aligned
 from tfinput.sources import arrays
@@ -60,7 +60,7 @@ class Pieces(Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
+class ColumnSlot:
     """A tensor and the columns it is made of: one, or single numbers of several that lie side by side (`wide`)."""
 
     path: str
@@ -89,7 +89,7 @@ class Rows:
         self.pieces = pieces
         self.chosen = chosen
         self.element = _element(pieces, chosen)
-        parts: list[Part] = tf.nest.flatten(self.element)
+        parts: list[ColumnSlot] = tf.nest.flatten(self.element)
         self.places = _alike(parts)
         self.stores = [_joined([parts[place] for place in places]) for places in self.places]
         self.row_bytes = sum((16 if each.dtype.kind == "O" else each.dtype.itemsize) * math.prod(each.shape) for each in self.stores)
@@ -130,7 +130,7 @@ class Rows:
         return tf.nest.pack_sequence_as(self.element, [flat[place] for place in range(len(flat))])
 
 
-def _alike(parts: Sequence[Part]) -> list[list[int]]:
+def _alike(parts: Sequence[ColumnSlot]) -> list[list[int]]:
     """The places of parts that are stored together: single numbers of one dtype, and each of the others by itself."""
     together: dict[Any, list[int]] = {}
     for place, part in enumerate(parts):
@@ -139,11 +139,11 @@ def _alike(parts: Sequence[Part]) -> list[list[int]]:
     return list(together.values())
 
 
-def _joined(parts: Sequence[Part]) -> Part:
+def _joined(parts: Sequence[ColumnSlot]) -> ColumnSlot:
     if len(parts) == 1:
         return parts[0]
     names = tuple(part.names[0] for part in parts)
-    return Part(", ".join(part.path for part in parts), names, parts[0].dtype, (len(parts),), wide=True)
+    return ColumnSlot(", ".join(part.path for part in parts), names, parts[0].dtype, (len(parts),), wide=True)
 
 
 def column(pieces: Pieces, piece: int, name: str) -> Array:
@@ -152,14 +152,14 @@ def column(pieces: Pieces, piece: int, name: str) -> Array:
 
 
 def _element(pieces: Pieces, chosen: Roles) -> Any:
-    def part(path: str, name: str) -> Part:
+    def part(path: str, name: str) -> ColumnSlot:
         field = pieces.fields[name]
-        return Part(path, (name,), field.dtype, field.shape)
+        return ColumnSlot(path, (name,), field.dtype, field.shape)
 
     said = "" if pieces.name in ("csv", "parquet") else f"{pieces.name} "
     x: Any = {name: part(f"{said}x[{name!r}]", name) for name in chosen.features}
     if chosen.matrix:
-        x = Part(f"{said}x", chosen.features, _common(pieces, chosen.features), (len(chosen.features),), wide=True)
+        x = ColumnSlot(f"{said}x", chosen.features, _common(pieces, chosen.features), (len(chosen.features),), wide=True)
     if chosen.label is None:
         return x
     several = isinstance(chosen.label, tuple)
@@ -231,7 +231,7 @@ def in_memory(rows: Rows) -> Source:
     )
 
 
-def _label(rows: Rows, flat: Sequence[Leaf]) -> Array | None:
+def _label(rows: Rows, flat: Sequence[Column]) -> Array | None:
     """All targets, if they are one vector."""
     name = rows.chosen.label
     if not isinstance(name, str):
@@ -259,11 +259,11 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return np.empty(shape, object) if dtype.kind == "O" else aligned(shape, dtype)
 
 
-def _leaf(store: Part, whole: Array) -> Leaf:
+def _leaf(store: ColumnSlot, whole: Array) -> Column:
     if store.dtype.kind != "O":
         return memory_leaf(store.path, whole)
     with tf.device("CPU:0"):
-        return Leaf(store.path, len(whole), store.spec, TensorRows(tf.constant(whole, tf.string)))
+        return Column(store.path, len(whole), store.spec, TensorRows(tf.constant(whole, tf.string)))
 
 
 def progress(pieces: Any, rows: Rows) -> Any:
