@@ -12,13 +12,14 @@ new ones fail, which TensorFlow prints, and running ones are awaited.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import sys
 import threading
 import time
-import traceback
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from tfinput import garbage
@@ -71,13 +72,19 @@ def _drop_iterators() -> None:
     if module is None:
         return
     kind = module.OwnedIterator
-    iterators = [each for each in gc.get_objects() if type(each) is kind]  # `isinstance` would ask proxies of what is gone.
+    objects = gc.get_objects()
+    iterators = [each for each in objects if type(each) is kind]  # `isinstance` would ask proxies of what is gone.
+    # Where an error came out of TensorFlow, the frame of the call may live on, and with it what it reads from.
+    frames = [each for each in objects if type(each) is FrameType and each.f_code.co_name == "iterator_get_next"]
+    del objects
     if not iterators:
         return
     ended = type(kind.__name__, (kind,), {"_iterator_resource": property(_ended)})
 
     def drop() -> None:
-        traceback.clear_frames(getattr(sys, "last_traceback", None))  # Those of an error inside TensorFlow hold what it reads from.
+        for frame in frames:
+            with contextlib.suppress(RuntimeError):  # It is under way.
+                frame.clear()
         for each in iterators:
             each.__class__ = ended
             vars(each).pop("_iterator_resource", None)
