@@ -57,7 +57,9 @@ def from_sequence(
             `output_signature`, the first axis of each array varies then.
         workers: processes that make items. 0 makes them in a thread, which suits code that waits, or that is quick; None does so too,
             unless a PyDataset asks for `use_multiprocessing` and `workers`. Processes are fresh ones, never forks, and get a copy of
-            `items`; functions and classes of a notebook work in them, without an `if __name__ == "__main__"`. Each item's random
+            `items` as they are now, with the globals that their code names: what you change later is seen by a feed that you build
+            later. Your own objects and classes are not touched, and no item is made in your process. Functions and classes of a
+            notebook work in them, without an `if __name__ == "__main__"`. Each item's random
             numbers (of `random`, NumPy and torch) are seeded there by (seed, epoch, item). A worker that dies or hangs is replaced,
             and its item made again.
         item_timeout: seconds that an item may take before it is given up, or None for ever.
@@ -67,8 +69,9 @@ def from_sequence(
         A `tfinput.Feed`.
 
     Raises:
-        ValueError: for an empty sequence, items that differ from the first, and sizes that leave no step or no example; with a split,
-            at the call or while training, for items that change places.
+        ValueError: for an empty sequence, a first item that cannot be made (whatever it raises, SystemExit too), items that differ
+            from the first, items that a worker cannot load, and sizes that leave no step or no example; with a split, at the call or
+            while training, for items that change places.
         TypeError: for unknown options, and subjects or items of another kind. While training, an error of `items[index]` is
             raised with the number of the item; `tfinput.errors.WorkerDied`, a RuntimeError, if an item kills three workers.
 

@@ -12,18 +12,19 @@ new ones fail, which TensorFlow prints, and running ones are awaited.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from tfinput.runtime import gc_deferral
 
 QUIET_SECONDS = 0.1
-DROP_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 5.0
 
 _ending = threading.Event()
@@ -61,30 +62,55 @@ def weakly(function: Callable[..., Any]) -> Callable[..., Any]:
     return gc_deferral.without_collection(call)
 
 
+@atexit.register
 def _drop_iterators() -> None:
-    """End what still reads, as if nobody held it any more: TensorFlow calls off its threads, and each ends with its call."""
+    """End what still reads, as if nobody held it any more: TensorFlow calls off its threads, and each ends with its call.
+
+    Also where only functions of the user's own are called: TensorFlow waits for ever for one that comes when Python has ended.
+    """
     module = sys.modules.get("tensorflow.python.data.ops.iterator_ops")
-    if module is None or not _used.is_set():
+    if module is None:
         return
     kind = module.OwnedIterator
-    iterators = [each for each in gc.get_objects() if isinstance(each, kind)]
+    objects = gc.get_objects()
+    iterators = [each for each in objects if type(each) is kind]  # `isinstance` would ask proxies of what is gone.
+    # Where an error came out of TensorFlow, the frame of the call may live on, and with it what it reads from.
+    frames = [each for each in objects if type(each) is FrameType and each.f_code.co_name == "iterator_get_next"]
+    del objects
+    if not iterators:
+        return
+    ended = type(kind.__name__, (kind,), {"_iterator_resource": property(_ended)})
 
     def drop() -> None:
+        for frame in frames:
+            with contextlib.suppress(RuntimeError):  # It is under way.
+                frame.clear()
         for each in iterators:
-            each._iterator_resource = None
+            each.__class__ = ended
+            vars(each).pop("_iterator_resource", None)
 
     # Some call may take long, and its iterator waits for it.
     thread = threading.Thread(target=gc_deferral.without_collection(drop), name="tfinput-end", daemon=True)
     thread.start()
-    thread.join(DROP_SECONDS)
+    thread.join(LONGEST_WAIT_SECONDS)
+    _await_quiet()
+
+
+def _ended(_: Any) -> Any:
+    """End a thread that goes on reading, without a word."""
+    raise SystemExit
 
 
 @atexit.register
 def _end() -> None:
     """Let the calls under way finish, and the few that TensorFlow has lined up fail."""
-    if not _used.is_set():
-        return
-    _ending.set()
+    if _used.is_set():
+        _ending.set()
+        _await_quiet()
+
+
+def _await_quiet() -> None:
+    """Wait until nothing has called for a moment, but not for ever."""
     last = time.monotonic()
     give_up = last + LONGEST_WAIT_SECONDS
     while time.monotonic() < min(last + QUIET_SECONDS, give_up):
