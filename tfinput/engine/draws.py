@@ -72,8 +72,9 @@ class _Drawing:
             fix = f"Take a seed, def {self.name}(x, y, seed), and use tf.random.stateless_*(…, seed)."
             raise refusal(self.name, "draws in TensorFlow's graph", "keras.random with another backend, which draws once", fix)
         graph = tf.compat.v1.get_default_graph()
-        while graph is not self.graph:
-            if type(graph).__name__ != "CondBranchFuncGraph":
+        vectorized = "loop_body" in tf.get_current_name_scope().split("/")  # tf.vectorized_map runs in the same graph.
+        while graph is not self.graph or vectorized:
+            if vectorized or type(graph).__name__ != "CondBranchFuncGraph":
                 fix = "Call the layer on all examples at once, outside of tf.function, tf.map_fn and loops: hooks are compiled anyway."
                 raise refusal(self.name, "random draws of Keras at the hook's top level", "some in a function or loop, drawn once", fix)
             graph = graph.outer_graph

@@ -239,5 +239,5 @@ def _applied(layer: Any, data: Any, seed: Any) -> Any:
 def _build(layer: Any, data: Any) -> None:
     """Create a layer's variables, outside of a stateless scope and in a graph that nobody runs."""
     if not layer.built:
-        with draws.undrawn():
+        with draws.undrawn(), draws.python_random(None):
             tf.function(lambda value: layer(value)).get_concrete_function(tf.nest.map_structure(tf.type_spec_from_value, data))
