@@ -25,6 +25,7 @@ from sklearn import datasets
 
 import tfinput
 from tfinput.errors import FileError
+from tfinput.material import rows
 from tfinput.sources.tables import csv_files, csv_parse, csv_scan, csv_table, roles, table_source, table_streams
 
 SEVERAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -534,9 +535,9 @@ def test_a_file_that_changes_while_it_is_streamed_is_told_at_the_batch(tmp_path:
 def test_what_fits_is_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     path = table(tmp_path / "x.csv")
     tfinput.from_csv(path)
-    monkeypatch.setattr(table_source, "free_bytes", lambda: 8.0 * path.stat().st_size - 8)
+    monkeypatch.setattr(rows, "free_bytes", lambda: 8.0 * path.stat().st_size - 8)
     tfinput.from_csv(path)
-    monkeypatch.setattr(table_source, "free_bytes", lambda: 8.0 * path.stat().st_size)
+    monkeypatch.setattr(rows, "free_bytes", lambda: 8.0 * path.stat().st_size)
     tfinput.from_csv(path)
     found = "Found 50 rows of 5 columns in 1 file"
     assert capsys.readouterr().out == f"{found}.\n{found}, read while training.\n{found}.\n"
