@@ -8,22 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+from layout import ROWS
 
 import tfinput
 
 ROOT = Path(tfinput.__file__).parent
-# From the top down. Packages and modules of one row do not know each other; inside a package there is no circle.
-ROWS = [
-    ["cli", "__main__", "__init__"],
-    ["api"],
-    ["builders"],
-    ["feed"],
-    ["engine"],
-    ["sources", "options"],
-    ["workers"],
-    ["material", "sampling", "runtime"],
-    ["errors"],
-]
 HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
 # What anyone may import at the top without paying for TensorFlow; worker processes load the last four.
 NO_TENSORFLOW = ["__init__", "errors", "options", "engine.feed_repr", "sources.base", "runtime.gc_deferral", "runtime.ctrl_c"]
