@@ -11,24 +11,15 @@ import numpy as np
 
 from tfinput import options
 from tfinput.engine import feed_repr, identity, model_checks, pipeline
+from tfinput.engine.split import Split
 from tfinput.errors import refusal, short
 from tfinput.runtime import ctrl_c
 from tfinput.sampling import seeds
 from tfinput.sampling.epoch_counter import EpochCounter
 from tfinput.sampling.labels import balanced, classes
-from tfinput.sampling.order import Members
-from tfinput.sampling.steps import ALONE, even_batch_size, integer, layout, position
-from tfinput.sources.base import Source
+from tfinput.sampling.steps import ALONE, integer, layout, position
 
 NAMES = ("train", "validation", "test")
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """One split: which examples of which source."""
-
-    source: Source
-    members: Members
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -104,41 +95,17 @@ class Feed:
         return self._pass("test")
 
     def _pass(self, name: str) -> Any:
-        if name not in self.parts:
-            return None
-        part = self.parts[name]
-        return pipeline.full_pass(part.source, part.members, self._batch_size(name), self.settings)
-
-    def _batch_size(self, name: str) -> int:
-        asked, replicas = self.settings.validation_batch_size, self.settings.shares.replicas
-        if name == "train":
-            return self.settings.batch_size
-        count = self.parts[name].members.count
-        fits = asked is not None and (asked <= count or replicas == 1)
-        return asked if asked and fits else even_batch_size(count, asked or self.settings.batch_size, replicas)
-
-    def _size(self, name: str) -> int:
-        if name not in self.parts:
-            return 0
-        part = self.parts[name]
-        return part.members.count if part.source.batches is None else int(part.source.batches[part.members.indices].sum())
-
-    def _steps(self, name: str) -> int:
-        return layout(self.parts[name].members.count, self._batch_size(name), False, name).steps if name in self.parts else 0
+        return self.parts[name].full_pass(self.settings) if name in self.parts else None
 
     @property
     def batch_size(self) -> int:
         """Examples in a training batch."""
-        return self._rows_of_batch("train")
+        return self.parts["train"].largest_batch(self.settings)
 
     @property
     def validation_batch_size(self) -> int | None:
         """Examples in a validation batch; None without validation."""
-        return self._rows_of_batch("validation") if "validation" in self.parts else None
-
-    def _rows_of_batch(self, name: str) -> int:
-        batches = self.parts[name].source.batches
-        return self._batch_size(name) if batches is None else int(batches.max())
+        return self.parts["validation"].largest_batch(self.settings) if "validation" in self.parts else None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -148,27 +115,27 @@ class Feed:
     @property
     def validation_steps(self) -> int:
         """Batches in the whole validation set; 0 without one."""
-        return self._steps("validation")
+        return self.parts["validation"].steps(self.settings) if "validation" in self.parts else 0
 
     @property
     def test_steps(self) -> int:
         """Batches in the whole test set; 0 without one."""
-        return self._steps("test")
+        return self.parts["test"].steps(self.settings) if "test" in self.parts else 0
 
     @property
     def train_size(self) -> int:
         """Training examples."""
-        return self._size("train")
+        return self.parts["train"].size
 
     @property
     def validation_size(self) -> int:
         """Validation examples; 0 without validation."""
-        return self._size("validation")
+        return self.parts["validation"].size if "validation" in self.parts else 0
 
     @property
     def test_size(self) -> int:
         """Test examples; 0 without a test set."""
-        return self._size("test")
+        return self.parts["test"].size if "test" in self.parts else 0
 
     @property
     def seed(self) -> int:
@@ -230,7 +197,7 @@ class Feed:
         """
         model_checks.check_devices(self.settings, model)
         train = self.parts["train"]
-        sizes = {name: (self._size(name), self._batch_size(name)) for name in self.parts}
+        sizes = {name: (part.size, part.batch_size(self.settings)) for name, part in self.parts.items()}
         if train.source.batches is None:
             model_checks.check_first_batches(self.settings, train.members.drawn, self.step, sizes, model)
         if model is not None:
@@ -274,9 +241,8 @@ class Feed:
     def at(self, epoch: int = 0, step: int = 0) -> Feed:
         """The same feed from a later point on, at no cost: `repeated` goes on bit for bit as it would have.
 
-        `train` begins with that epoch; with a step, each pass is the rest of it.
-
-        `step` may run past the epoch's end, so that `feed.at(step=int(model.optimizer.iterations))` resumes a run.
+        `train` begins with that epoch; with a step, each pass is the rest of it. `step` may run past the epoch's end, so that
+        `feed.at(step=int(model.optimizer.iterations))` resumes a run.
         """
         steps = self.steps_per_epoch
         epoch, step = position(integer("epoch", epoch, 0), integer("step", step, 0), steps)
@@ -296,15 +262,11 @@ class Feed:
         if "validation" in self.parts:
             fix = "Build the feed without validation_split and validation_data."
             raise refusal("kfold", "a feed without validation", "one with validation", fix)
-        train = self.parts["train"]
-        if train.source.hold is not None:
-            train.source.hold()
-        made = []
-        for held in self.drawer(stratify, groups).folds(folds):
-            rest = np.setdiff1d(train.members.indices, held, assume_unique=True)
-            parts = {"train": Split(train.source, train.members.only(rest)), "validation": Split(train.source, Members(len(held), held))}
-            made.append(dataclasses.replace(self, parts=self.parts | parts))
-        return made
+        whole = self.parts["train"]
+        if whole.source.hold is not None:
+            whole.source.hold()
+        folds_held = self.drawer(stratify, groups).folds(folds)
+        return [dataclasses.replace(self, parts=self.parts | whole.without(held)) for held in folds_held]
 
     def class_weight(self) -> dict[int, float]:
         """Balanced class weights for `model.fit(class_weight=…)`: examples / (classes * examples of the class), of train.
@@ -323,7 +285,8 @@ class Feed:
 
     def _rows(self) -> list[feed_repr.Row]:
         steps = {"train": self.steps_per_epoch, "validation": self.validation_steps, "test": self.test_steps}
-        return [feed_repr.Row(name, self._size(name), steps[name], self._rows_of_batch(name)) for name in NAMES if name in self.parts]
+        parts = [(name, self.parts[name]) for name in NAMES if name in self.parts]
+        return [feed_repr.Row(name, part.size, steps[name], part.largest_batch(self.settings)) for name, part in parts]
 
     def __repr__(self) -> str:
         train = self.parts["train"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypedDict, TypeVar, get_type_hints
 
@@ -189,6 +189,14 @@ def settle(options: dict[str, Any], shares: Shares = ALONE) -> Settings:
         shares=shares,
         **{name: None if value is None else _parallel(name, value) for name, value in least.items()},
     )
+
+
+def one_of(name: str, value: Any, names: Sequence[Any]) -> None:
+    """Refuse a value that is none of those known."""
+    if value not in names:
+        close = nearest(value, [each for each in names if each]) if isinstance(value, str) else ""
+        known = ", ".join(map(repr, names))
+        raise refusal(name, f"one of {known}", short(value), close.strip() or f"Pass {names[0]!r}.")
 
 
 def _splits(options: dict[str, Any]) -> bool:

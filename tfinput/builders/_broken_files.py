@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from tfinput.builders._files import FileOptions, LabeledFiles
 from tfinput.engine import devices
+from tfinput.errors import refusal
+from tfinput.material.folders import shown
+from tfinput.sampling.numbering import Numbering
 from tfinput.sources.base import Source
 
 BLOCK = 64
@@ -49,3 +55,27 @@ def _reason(source: Source, index: int) -> str:
         told = source.loader.explain(row, error)
         return str(getattr(told, "got", told))
     return f"example {index} failed once and could be read when tried again"
+
+
+def sound(made: LabeledFiles, broken: dict[int, str], asked: FileOptions, name: str) -> tuple[LabeledFiles, dict[str, Any]]:
+    """What was found without the broken ones; and the fields of a source that tell which were left out, and why."""
+    if not broken:
+        return made, {}
+    first, reason = next(iter(broken.items()))
+    if len(broken) == len(made.paths):
+        raise refusal(name, f"at least one of the {asked.kind} to be sound", f"none; the first: {reason}", "Check the files.")
+    if asked.verbose:
+        print(f"Skipped {len(broken)} of {len(made.paths)} {asked.kind}; the first: {shown(made.paths[first])}: {reason}")
+    numbering = Numbering.without(len(made.paths), broken)
+    assert numbering is not None
+    skipped = tuple((made.paths[index], why) for index, why in broken.items())
+    return made.kept(numbering.positions), {"skipped": skipped, "numbering": numbering}
+
+
+def sifted(make: Callable[[LabeledFiles], Source], made: LabeledFiles, asked: FileOptions, name: str, on_bad: str) -> Source:
+    """The source over what was found, as `make` makes it; with `on_bad="skip"` without the files that cannot be read."""
+    source = make(made)
+    if on_bad == "raise":
+        return source
+    kept, left_out = sound(made, broken(source), asked, name)
+    return dataclasses.replace(make(kept), **left_out) if left_out else source

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from tfinput import options
 from tfinput.engine import cache, devices
+from tfinput.engine.split import Split
 from tfinput.errors import refusal
-from tfinput.feed import Feed, Split
+from tfinput.feed import Feed
 from tfinput.material import pairing
 from tfinput.sampling import labels, splits
 from tfinput.sampling.order import Members
@@ -52,7 +53,7 @@ def build(
     kept, rest = cache.apply(source, settings)
     if kept.hold is not None and (drawn.validation is not None or drawn.test is not None):
         kept.hold()
-    parts = {"train": Split(kept, drawn.train)}
+    parts = {"train": Split(kept, drawn.train, training=True)}
     for name, members, own in (("validation", drawn.validation, validation), ("test", drawn.test, test)):
         if own is not None:
             parts[name] = Split(cache.apply(own, settings)[0], Members(own.size))

@@ -93,3 +93,7 @@ def _left(steps: list[ast.stmt], own: bool) -> bool:
             if _left(part.body, own):
                 return True
     return False
+
+
+def is_iterator(subject: Any) -> bool:
+    return hasattr(subject, "__next__") and not isinstance(subject, type)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import glob
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tfinput.builders import _broken_files
+from tfinput import options
 from tfinput.builders import _label_names as names
 from tfinput.errors import FileError, MissingFileError, nearest, refusal, short
 from tfinput.material import folders
@@ -19,8 +19,6 @@ from tfinput.material.columns import leaf
 from tfinput.material.folders import shown
 from tfinput.material.targets import Targets
 from tfinput.sampling.labels import classes, vector_like
-from tfinput.sampling.numbering import Numbering
-from tfinput.sources.base import Source
 
 Array = np.ndarray[Any, Any]
 MODES = ("int", "categorical", "binary", None)
@@ -84,21 +82,13 @@ class LabeledFiles:
         return Targets(leaf("labels", self.labels), self.mode, len(self.class_names or ()))
 
 
-def one_of(name: str, value: Any, names: Sequence[Any]) -> None:
-    """Refuse a value that is none of those known."""
-    if value not in names:
-        close = nearest(value, [each for each in names if each]) if isinstance(value, str) else ""
-        known = ", ".join(map(repr, names))
-        raise refusal(name, f"one of {known}", short(value), close.strip() or f"Pass {names[0]!r}.")
-
-
 def _is_path(subject: Any) -> bool:
     return isinstance(subject, (str, bytes, os.PathLike))
 
 
 def checked(asked: FileOptions) -> FileOptions:
     """What was asked, once its options were checked."""
-    one_of("label_mode", asked.mode, (*MODES[:-1], "image", None) if asked.masks else MODES)
+    options.one_of("label_mode", asked.mode, (*MODES[:-1], "image", None) if asked.masks else MODES)
     return dataclasses.replace(asked, class_names=_class_names(asked.class_names))
 
 
@@ -149,7 +139,7 @@ def _folder(subject: Any, asked: FileOptions, name: str, own: bool = False) -> L
     root = folders.folder_of(name, subject)
     inferred = asked.inferred(subject)
     if isinstance(asked.given, str):
-        one_of("labels", asked.given, ("inferred", None))
+        options.one_of("labels", asked.given, ("inferred", None))
     elif asked.given is not None and asked.trained is not None and not own:
         raise refusal(name, "(paths, labels), since labels are those of the training files", "a folder", "Pass (paths, labels).")
     chosen = _known_folders(root, asked, name) if inferred and asked.trained is not None else asked.class_names
@@ -251,30 +241,6 @@ def _named(paths: list[bytes], texts: list[str], asked: FileOptions, name: str) 
             fix = nearest(each, known).strip() or "Correct it, or name every class in class_names."
             raise refusal(f"{name} labels[{place}]", f"one of the classes {short(list(known))}", short(each), fix)
     return LabeledFiles(paths, np.array([number[each] for each in texts], np.int32), tuple(known), asked.mode)
-
-
-def sound(made: LabeledFiles, broken: dict[int, str], asked: FileOptions, name: str) -> tuple[LabeledFiles, dict[str, Any]]:
-    """What was found without the broken ones; and the fields of a source that tell which were left out, and why."""
-    if not broken:
-        return made, {}
-    first, reason = next(iter(broken.items()))
-    if len(broken) == len(made.paths):
-        raise refusal(name, f"at least one of the {asked.kind} to be sound", f"none; the first: {reason}", "Check the files.")
-    if asked.verbose:
-        print(f"Skipped {len(broken)} of {len(made.paths)} {asked.kind}; the first: {shown(made.paths[first])}: {reason}")
-    numbering = Numbering.without(len(made.paths), broken)
-    assert numbering is not None
-    skipped = tuple((made.paths[index], why) for index, why in broken.items())
-    return made.kept(numbering.positions), {"skipped": skipped, "numbering": numbering}
-
-
-def sifted(make: Callable[[LabeledFiles], Source], made: LabeledFiles, asked: FileOptions, name: str, on_bad: str) -> Source:
-    """The source over what was found, as `make` makes it; with `on_bad="skip"` without the files that cannot be read."""
-    source = make(made)
-    if on_bad == "raise":
-        return source
-    kept, left_out = sound(made, _broken_files.broken(source), asked, name)
-    return dataclasses.replace(make(kept), **left_out) if left_out else source
 
 
 def files_of(name: str, given: Any) -> list[bytes]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfinput import feed
-from tfinput.builders import _build, _files
+from tfinput import feed, options
+from tfinput.builders import _build
 from tfinput.errors import refusal, short
 from tfinput.material import rows as memory
 from tfinput.sources.base import Source
@@ -79,7 +79,7 @@ def feed_of(
     read: Callable[[str, Any, TableOptions], Opened], name: str, subject: Any, asked: TableOptions, mode: Any, known: dict[str, Any]
 ) -> feed.Feed:
     """The feed of a subject, with the validation and test examples that are given by themselves."""
-    _files.one_of("label_mode", mode, ("int", None))
+    options.one_of("label_mode", mode, ("int", None))
     made, first = read(name, subject, asked)
     given = ("validation_data", "test_data")
     others = [None if known[each] is None else read(each, known[each], asked.again(first))[0] for each in given]

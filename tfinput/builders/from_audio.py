@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 from tfinput import feed, options
-from tfinput.builders import _build, _files
+from tfinput.builders import _broken_files, _build, _files
 from tfinput.errors import FileError, refusal
 from tfinput.material.folders import shown, suffix
 from tfinput.sampling.steps import integer
@@ -83,7 +83,7 @@ def from_audio(
 
     """
     known = _build.begin(dict(given), from_audio)
-    _files.one_of("on_bad", on_bad, ("raise", "skip"))
+    options.one_of("on_bad", on_bad, ("raise", "skip"))
     if ragged and output_sequence_length is not None:
         raise refusal("ragged and output_sequence_length", "one of the two", "both: clips of one length are not ragged", "Pass one.")
     if bucket and not known["shuffle"]:
@@ -137,7 +137,7 @@ def _source(
     if broken and on_bad == "raise":
         place, reason = next(iter(broken.items()))
         raise audio_source.refused(found.paths[place], reason)
-    kept, left_out = _files.sound(found, broken, asked, name)
+    kept, left_out = _broken_files.sound(found, broken, asked, name)
     headers = [each for each in read if isinstance(each, wav.WavHeader)]
     first = reference or Reference(kept.paths[0], headers[0])
     for path, header in zip(kept.paths, headers, strict=True):

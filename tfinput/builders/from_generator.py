@@ -145,7 +145,7 @@ def _other(subject: Any, asked: _GeneratorOptions, form: Form, name: str) -> Sou
     size = None
     if isinstance(subject, tuple) and len(subject) == 2:
         subject, size = subject[0], integer(f"{name}[1]", subject[1])
-    if (isinstance(subject, _endings.ENDLESS) or (asked.endless and size is not None)) and _is_iterator(subject):
+    if (isinstance(subject, _endings.ENDLESS) or (asked.endless and size is not None)) and _endings.is_iterator(subject):
         fix = "Pass a function that returns a new iterator, with the size of a pass: (function, 1000), and endless=True."
         raise refusal(name, "one whole pass, the same each time", "an iterator without end", fix)
     own = dataclasses.replace(asked, size=size, endless=asked.endless and size is not None, form=form)
@@ -154,7 +154,7 @@ def _other(subject: Any, asked: _GeneratorOptions, form: Form, name: str) -> Sou
 
 def _source(subject: Any, asked: _GeneratorOptions, name: str) -> tuple[Source, Form, int]:
     """The source over a subject, the form of its examples, and how many rows its first element has."""
-    once = _is_iterator(subject)
+    once = _endings.is_iterator(subject)
     called = name or _name(subject)
     if asked.workers:
         begin: Any = Sharded(_of_shards(subject, asked.workers, called), asked.workers, called)
@@ -184,10 +184,6 @@ def _source(subject: Any, asked: _GeneratorOptions, name: str) -> tuple[Source, 
         return hashlib.blake2b(f"{recipe.size} {form} {fingerprints.of(subject)}".encode(), digest_size=16).hexdigest()
 
     return generators.streamed(recipe, window, asked.ragged, fingerprint, look=not asked.workers), form, rows
-
-
-def _is_iterator(subject: Any) -> bool:
-    return hasattr(subject, "__next__") and not isinstance(subject, type)
 
 
 def _name(subject: Any) -> str:

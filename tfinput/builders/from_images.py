@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 from tfinput import feed, options
-from tfinput.builders import _build, _files, _masks
+from tfinput.builders import _broken_files, _build, _files, _masks
 from tfinput.errors import refusal, short
 from tfinput.material.folders import suffix
 from tfinput.sampling.steps import integer
@@ -107,7 +107,7 @@ def from_images(
     look = _image_options(
         image_size, color_mode, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, random_crop, decode, dtype, exif_rotation
     )
-    _files.one_of("on_bad", on_bad, ("raise", "skip"))
+    options.one_of("on_bad", on_bad, ("raise", "skip"))
     if look.crop is not None and known["cache"] is not None:
         fix = "Cache whole images and crop them in augment, or use cache=None."
         raise refusal("cache with random_crop", "one of the two", "both: a cached crop would be the same each epoch", fix)
@@ -144,16 +144,16 @@ def _source(
         others = None if kept.masks is None else image_source.Pictures(kept.masks, target)
         return image_source.source(pictures, kept.targets, others, name=name, **kept.about)
 
-    return _files.sifted(made, found, asked, name, on_bad), target.mask or mask
+    return _broken_files.sifted(made, found, asked, name, on_bad), target.mask or mask
 
 
 def _image_options(
     size: Any, color: Any, interpolation: Any, crop: bool, pad: bool, random_crop: Any, decode: Any, dtype: Any, exif: bool
 ) -> resize.ImageOptions:
-    _files.one_of("color_mode", color, tuple(resize.CHANNELS))
-    _files.one_of("interpolation", interpolation, INTERPOLATIONS)
-    _files.one_of("decode", decode, ("exact", "fast"))
-    _files.one_of("dtype", dtype, ("float32", "uint8", "uint16"))
+    options.one_of("color_mode", color, tuple(resize.CHANNELS))
+    options.one_of("interpolation", interpolation, INTERPOLATIONS)
+    options.one_of("decode", decode, ("exact", "fast"))
+    options.one_of("dtype", dtype, ("float32", "uint8", "uint16"))
     if crop and pad:
         fix = "Pass one of them."
         raise refusal("crop_to_aspect_ratio and pad_to_aspect_ratio", "one of the two", "both", fix)
@@ -179,7 +179,7 @@ def _crop(asked: Any) -> tuple[tuple[float, float], tuple[float, float]] | None:
     ranges = {"scale": (0.08, 1.0), "ratio": (3 / 4, 4 / 3)}
     if isinstance(asked, dict):
         for name in asked:
-            _files.one_of("random_crop", name, tuple(ranges))
+            options.one_of("random_crop", name, tuple(ranges))
         ranges |= asked
     elif asked is not True:
         fix = "Pass for example {'scale': (0.3, 1)}."

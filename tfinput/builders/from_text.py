@@ -13,7 +13,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from tfinput import feed, options
-from tfinput.builders import _build, _label_names
+from tfinput.builders import _broken_files, _build, _label_names
 from tfinput.builders import _files as subjects
 from tfinput.errors import FileError, MissingFileError, refusal, short
 from tfinput.material import folders
@@ -97,7 +97,7 @@ def from_text(
 
     """
     known = _build.begin(dict(given), from_text)
-    subjects.one_of("on_bad", on_bad, ("raise", "skip"))
+    options.one_of("on_bad", on_bad, ("raise", "skip"))
     look = TextOptions(
         encoding=_encoding(encoding),
         max_length=None if max_length is None else integer("max_length", max_length),
@@ -162,7 +162,9 @@ def _source(subject: Any, asked: subjects.FileOptions, look: TextOptions, name: 
     if look.delimiter is not None:
         got = "a folder" if isinstance(path, PATH) and os.path.isdir(path) else short(subject)
         raise refusal(f"{name} with a delimiter", "the path to a file of lines", got, "Pass a path, or delimiter=None.")
-    return subjects.sifted(lambda kept: _files(kept, look, name), subjects.labeled_files(subject, asked, name), asked, name, look.on_bad)
+    return _broken_files.sifted(
+        lambda kept: _files(kept, look, name), subjects.labeled_files(subject, asked, name), asked, name, look.on_bad
+    )
 
 
 def _files(found: subjects.LabeledFiles, look: TextOptions, name: str) -> Source:
@@ -180,7 +182,7 @@ def _lines(path: bytes, labels: Any, asked: subjects.FileOptions, look: TextOpti
         fix = text.ANOTHER_ENCODING if expected == _text_in(look) else "Correct it, or pass on_bad='skip'."
         raise refusal(f"{shown(path)}, line {number + 1}", expected, reason, fix, FileError)
     places = subjects.LabeledFiles([path + f", line {number + 1}".encode() for number in range(len(rows))] if broken else rows)
-    left_out = subjects.sound(places, {number: reason for number, (_, reason) in broken.items()}, asked, name)[1]
+    left_out = _broken_files.sound(places, {number: reason for number, (_, reason) in broken.items()}, asked, name)[1]
     numbers = np.setdiff1d(np.arange(len(rows)), list(broken))
     lines = [rows[number][: look.max_length] for number in numbers]
     if isinstance(labels, str):
@@ -226,7 +228,7 @@ def _text_in(look: TextOptions) -> str:
 
 def _written(given: str, written: list[bytes] | None, asked: subjects.FileOptions) -> Any:
     """Labels from the lines: numbers if all of them (and of the training data) are whole ones, else names."""
-    subjects.one_of("labels", given, ("inferred", None))
+    options.one_of("labels", given, ("inferred", None))
     if written is None:
         return None
     if asked.class_names is None and all(map(_INTEGER.fullmatch, [*map(os.fsencode, asked.trained or ()), *written])):

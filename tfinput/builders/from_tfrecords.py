@@ -80,7 +80,7 @@ def from_tfrecords(
         raise refusal("features and parse", "one of the two", "both", "Pass one of them.")
     if features is None and (label is not None or weight is not None):
         raise refusal("label" if label is not None else "weight", "features to take it from", "no features", "Pass features.")
-    _files.one_of("on_bad", on_bad, ("raise", "skip"))
+    options.one_of("on_bad", on_bad, ("raise", "skip"))
     if weight is not None and label is None:
         raise refusal("weight", "a label beside it", "no label", "Pass label.")
     if shuffle_window is not None:

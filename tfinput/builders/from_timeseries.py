@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from tfinput import feed, options
-from tfinput.builders import _build, _files
+from tfinput.builders import _build
 from tfinput.errors import refusal, short
 from tfinput.sampling import time_splits
 from tfinput.sampling.splits import SplitMembers
@@ -83,7 +83,7 @@ def from_timeseries(
         start=0 if start_index is None else integer("start_index", start_index, 0),
         end=None if end_index is None else integer("end_index", end_index),
     )
-    _files.one_of("split_by", split_by, ("time", "series"))
+    options.one_of("split_by", split_by, ("time", "series"))
     series = Series.of(data, targets, window)
     rows = series.horizon if gap is None else integer("gap", gap, 0)
     others = [_other(known[name], series, window, name) for name in ("validation_data", "test_data")]

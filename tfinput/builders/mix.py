@@ -13,8 +13,9 @@ from tfinput import feed, options
 from tfinput.builders import _build
 from tfinput.engine import devices
 from tfinput.engine.mixture import Ingredient, mixed
+from tfinput.engine.split import Split
 from tfinput.errors import refusal, short
-from tfinput.feed import Feed, Split
+from tfinput.feed import Feed
 from tfinput.sampling import labels, steps
 from tfinput.sampling.order import Members
 from tfinput.sampling.quotas import Quotas, even, shares
@@ -70,7 +71,7 @@ def mix(feeds: Sequence[Feed], *, weights: Any = None, size: int | None = None, 
     elif weights is not None or size is not None:
         members = _weighted(chosen, members, weights, size)
     steps.layout(members.drawn, settings.batch_size, settings.drop_remainder)
-    parts = {"train": Split(train, members)}
+    parts = {"train": Split(train, members, training=True)}
     for name in ("validation", "test"):
         having = [each for each in chosen if name in each.parts]
         if having:
