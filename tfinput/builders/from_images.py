@@ -36,6 +36,7 @@ def from_images(
     random_crop: Any = None,
     decode: str = "exact",
     dtype: str = "float32",
+    data_format: str | None = None,
     exif_rotation: bool = False,
     on_bad: str = "raise",
     follow_links: bool = False,
@@ -87,6 +88,7 @@ def from_images(
             `image_size`. Their pixels then differ a little, as after another filter; all else stays as it is. The fewer bytes a
             pixel the files take, the more time it saves.
         dtype: "float32", "uint8" (rounded), or "uint16" for 16-bit PNGs, which are refused otherwise.
+        data_format: "channels_last", "channels_first", for masks too, or None for what `keras.config.image_data_format()` says.
         exif_rotation: turn JPEGs as their EXIF orientation says. Keras does not.
         on_bad: "raise" names a broken file at the batch where it occurs; "skip" reads all files once before training and leaves
             broken ones out: `feed.skipped` lists them. Indices, groups and classes to stratify by still count all files.
@@ -95,7 +97,7 @@ def from_images(
         {common options}
 
     Returns:
-        A `tfinput.Feed` of images of shape (height, width, channels) and labels.
+        A `tfinput.Feed` of images of shape (height, width, channels), or (channels, height, width) with "channels_first", and labels.
 
     Raises:
         ValueError: for wrong options, folders without images, unequal numbers of paths and labels, masks in colour without
@@ -107,6 +109,7 @@ def from_images(
     look = _image_options(
         image_size, color_mode, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio, random_crop, decode, dtype, exif_rotation
     )
+    look = dataclasses.replace(look, first=_channels_first(data_format))
     options.one_of("on_bad", on_bad, ("raise", "skip"))
     if look.crop is not None and known["cache"] is not None:
         fix = "Cache whole images and crop them in augment, or use cache=None."
@@ -145,6 +148,15 @@ def _source(
         return image_source.source(pictures, kept.targets, others, name=name, **kept.about)
 
     return _broken_files.sifted(made, found, asked, name, on_bad), target.mask or mask
+
+
+def _channels_first(data_format: str | None) -> bool:
+    if data_format is None:
+        import keras
+
+        data_format = keras.config.image_data_format()
+    options.one_of("data_format", data_format, ("channels_last", "channels_first"))
+    return data_format == "channels_first"
 
 
 def _image_options(

@@ -43,6 +43,7 @@ class ImageOptions:
     exif: bool = False
     crop: tuple[tuple[float, float], tuple[float, float]] | None = None  # ranges of scale and ratio of a random crop
     mask: Mask | None = None  # where pixels are numbers of classes
+    first: bool = False  # whether channels come before height and width
 
     @property
     def bits(self) -> int:
@@ -52,7 +53,7 @@ class ImageOptions:
     @property
     def spec(self) -> Any:
         """The spec of one image."""
-        return tf.TensorSpec((*self.size, self.channels), self.dtype)
+        return tf.TensorSpec((self.channels, *self.size) if self.first else (*self.size, self.channels), self.dtype)
 
 
 def resized(image: Pixels, look: ImageOptions, few: bool | None = None) -> Pixels:
@@ -63,7 +64,8 @@ def resized(image: Pixels, look: ImageOptions, few: bool | None = None) -> Pixel
         image = _stretched(_to_ratio(image, look.size) if look.fit == "crop" else image, look, few)
     if look.dtype != "float32" and image.dtype.is_floating:
         image = tf.saturate_cast(tf.round(image), look.dtype)
-    return tf.ensure_shape(tf.cast(image, look.dtype), (*look.size, look.channels))
+    image = tf.ensure_shape(tf.cast(image, look.dtype), (*look.size, look.channels))
+    return tf.transpose(image, (2, 0, 1)) if look.first else image
 
 
 def _stretched(image: Pixels, look: ImageOptions, few: bool | None) -> Pixels:
