@@ -247,7 +247,7 @@ def test_images_and_labels_in_columns_are_paired_by_the_index(tmp_path: Path) ->
     feed = tfinput.from_images((paths.iloc[MIXED], ONE), image_size=2, batch_size=5, verbose=False)
     x, y = all_of(feed)
     np.testing.assert_array_equal(x[:, 0, 0, 0], y)
-    with pytest.raises(ValueError, match=r"images labels: expected a row named 'row00', as row 0 of images paths is, got none"):
+    with pytest.raises(ValueError, match=r"images labels: expected a row named 'row00', as row 0 of the paths is, got none"):
         tfinput.from_images((paths, ONE.reset_index(drop=True)), verbose=False)
 
 

@@ -263,6 +263,7 @@ def test_listed_files_go_with_the_rows_of_their_table(tmp_path: Path, builder: s
     named = pd.Series({path.name: place + 0.5 for place, path in enumerate(case.paths)})
     for subject in (
         (table["path"], table["value"]),
+        (table["path"], table["value"].sort_index()),
         (table["path"].tolist(), table["value"]),
         (table["path"], table["value"].to_numpy()),
         (table["path"], named),
@@ -272,8 +273,8 @@ def test_listed_files_go_with_the_rows_of_their_table(tmp_path: Path, builder: s
         pairs = case.pairs(case.feed("inferred", subject))
         assert {place for place, _ in pairs} == set(range(COUNT))
         assert all(label == place + 0.5 for place, label in pairs)
-    with pytest.raises(ValueError, match=r"labels: expected the index that the paths have, got .*table\['file'\], table\['label'\]"):
-        case.feed("inferred", (table["path"], table["value"].sort_index()))
+    with pytest.raises(ValueError, match=r"labels: expected a row named \d+, as row 0 of the paths is, got none among its \d+ rows\."):
+        case.feed("inferred", (table["path"], table["value"].set_axis(range(100, 100 + COUNT))))
     with pytest.raises(ValueError, match="no label of"):
         case.feed("inferred", (table["path"].tolist(), named[3:]))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfinput.errors import nearest, refusal, short
+from tfinput.material import pairing
 from tfinput.material.folders import shown
 
 FEW = 3
@@ -50,7 +51,7 @@ def aligned(what: str, paths: Sequence[bytes], labels: Any, kind: str, root: byt
 def paired(what: str, subject: Any, paths: Sequence[bytes], labels: Any, kind: str) -> Any:
     """The labels of listed files: by name where a table's names are those of files, else place by place.
 
-    Columns of one table go together by their rows, so that their indexes must be the same.
+    Columns of one table go together by the names of their rows.
     """
     both = hasattr(subject, "iloc") and hasattr(labels, "iloc")
     if not is_table(labels) or (both and subject.index.equals(labels.index)):
@@ -60,11 +61,7 @@ def paired(what: str, subject: Any, paths: Sequence[bytes], labels: Any, kind: s
         files = {os.path.abspath(os.fsdecode(path)): "" for path in paths}
         if any(_meant([os.fsdecode(key) for key in keys], files, None)):
             return aligned(what, paths, labels, kind)
-    if both:
-        got = f"{short(list(labels.index[:FEW]))}, …, where the paths have {short(list(subject.index[:FEW]))}, …"
-        fix = "Take both from one table, (table['file'], table['label']), or pass .to_numpy() of both to pair them by place."
-        raise refusal(what, "the index that the paths have", got, fix)
-    return labels
+    return pairing.along(what, labels, "the paths", subject.index) if both else labels
 
 
 def by_line(what: str, labels: Any, count: int) -> Any:

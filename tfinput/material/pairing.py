@@ -32,6 +32,11 @@ def names(value: Any) -> Any:
     return None
 
 
+def is_named(value: Any) -> bool:
+    """Whether a value is a table, or a column or row of one, of pandas or Arrow."""
+    return _of_pandas(value) or _is_table(value)
+
+
 def columns(value: Any) -> tuple[Any, ...] | None:
     """The names of the columns of a table; None of what has none."""
     if _is_table(value):

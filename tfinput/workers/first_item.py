@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from tfinput.errors import WorkerDied, refusal
+from tfinput.material import pairing
 from tfinput.material.nests import as_array, mapped
 from tfinput.workers.job import failure, place
 from tfinput.workers.process import Process, dumped, raised, unloadable
@@ -23,7 +24,7 @@ from tfinput.workers.worker_main import packed_error, prepared
 
 
 class FirstItem(NamedTuple):
-    """How many elements there are, the first one, and the last one where each is a batch; their parts are arrays of their own."""
+    """How many elements there are, the first one, and the last one where each is a batch; their parts are copies."""
 
     size: int
     first: Any = None
@@ -103,7 +104,13 @@ def _examined(items: Any, name: str, batched: bool, tell: Any) -> FirstItem:
 
     def element(index: int) -> Any:
         tell(index)
-        return mapped(lambda path, value: as_array(f"{place(name, index)}{path}", value).copy(), items[index])
+
+        def own(path: str, value: Any) -> Any:
+            if pairing.is_named(value):  # Its names say what later ones have to look like.
+                return value.copy() if hasattr(value, "iloc") else value
+            return as_array(f"{place(name, index)}{path}", value).copy()
+
+        return mapped(own, items[index])
 
     if size == 0:
         return FirstItem(0)
