@@ -116,7 +116,7 @@ signal.signal(signal.SIGINT, lambda *_: None)
 from tfinput.workers.process import Process
 
 print("starts", flush=True)
-for module in ("generating", "looking"):
+for module in ("tfinput.workers.generator_processes", "tfinput.workers.first_item"):
     for delay in range(0, 200, 10):
         process = Process(module, [])
         time.sleep(delay / 1000)

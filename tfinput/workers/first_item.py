@@ -49,7 +49,7 @@ def here(items: Any, name: str, batched: bool) -> FirstItem:
 def elsewhere(items: Any, name: str, batched: bool, timeout: float | None) -> FirstItem:
     """Look in a process; an element may take so many seconds."""
     pickled = dumped(items, name)
-    process = Process("looking", [])
+    process = Process(__name__, [])
     at: int | None = None
     try:
         process.send((sys.path, os.getcwd(), pickled, name, batched))

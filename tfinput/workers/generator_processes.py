@@ -42,7 +42,7 @@ class _Resting:
                 if process.alive:
                     return process
                 process.close()
-        return Process("generating", [])
+        return Process(__name__, [])
 
     def give(self, processes: list[Process]) -> None:
         """Keep some for a while."""

@@ -20,7 +20,7 @@ from tfinput.workers.requests import Ticket
 from tfinput.workers.shared_memory import unnamed_file
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tfinput.workers.{module} import main; main(*map(int, sys.argv[1:]))"
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {module} import main; main(*map(int, sys.argv[1:]))"
 # Ctrl-C reaches all processes of a terminal; one that is starting would print where it was. What is ignored stays so in a new program.
 SHELL, UNTOUCHED = "/bin/sh", "trap '' INT; exec \"$@\""
 # Libraries that would start a thread for every core in every worker.
@@ -37,7 +37,7 @@ class Errand:
 
 
 class Process:
-    """A fresh Python process that runs the `main` of a module beside this one, with a pipe to it."""
+    """A fresh Python process that runs the `main` of a module, with a pipe to it."""
 
     def __init__(self, module: str, shared: Sequence[int], *numbers: int) -> None:
         """Start it; `main` gets its end of the pipe, the `shared` descriptors, one that closes with this process, one for stacks."""
@@ -106,7 +106,7 @@ class Worker(Process):
 
     def __init__(self, place: int, shared: Sequence[int]) -> None:
         """Start the process."""
-        super().__init__("child", shared, place)
+        super().__init__("tfinput.workers.worker_main", shared, place)
         self.place = place
         self.errands: dict[int, Errand] = {}
         self.loaded = (0, 0)
