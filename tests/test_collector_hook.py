@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import gc
-import signal
 import subprocess
 import sys
 import threading
@@ -159,16 +158,37 @@ def test_what_the_user_hides_stays_hidden(needed: Loop) -> None:
         gc.unfreeze()
 
 
-def test_ctrl_c_comes_while_collections_go_on(needed: Loop) -> None:
-    came = 0
-    for _ in range(20):
-        try:
-            threading.Timer(0.01, signal.raise_signal, [signal.SIGINT]).start()
-            for _ in range(10_000):
-                gc.collect(0)
-        except KeyboardInterrupt:
-            came += 1
-    assert came == 20
+INTERRUPTED = """
+import gc, signal, sys
+import numpy as np
+import tfinput
+
+feed = tfinput.from_generator(lambda: iter(np.arange(8.0)), size=8, batch_size=4)
+
+def told(phase, about):
+    pass
+
+gc.callbacks.append(told)
+
+def press(frame, event, argument):
+    if event == "call" and frame.f_code is told.__code__:
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGINT)
+
+came = 0
+for _ in range(20):
+    try:
+        sys.setprofile(press)
+        for _ in range(100):
+            gc.collect(0)
+    except KeyboardInterrupt:
+        came += 1
+assert came == 20, came
+"""
+
+
+def test_ctrl_c_is_not_lost_where_python_tells_another_hook_of_a_collection() -> None:
+    run(INTERRUPTED)
 
 
 def test_the_hook_goes_with_the_last_dataset_that_calls_python() -> None:
