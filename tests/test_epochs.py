@@ -141,6 +141,7 @@ def test_passes_are_the_epochs_of_the_endless_dataset(tmp_path: Path, builder: s
         assert [flat(rest), flat(rest)] == [endless[2 * steps - 1 : 2 * steps]] * 2
 
 
+@pytest.mark.floor
 @pytest.mark.parametrize("drop", [False, True])
 def test_passes_over_small_numbers_are_the_epochs_of_the_endless_dataset(drop: bool) -> None:
     for size, batch in itertools.product(range(1, 9), range(1, 6)):
