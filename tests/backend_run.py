@@ -151,14 +151,19 @@ def layered() -> list[bool]:
     x = np.random.default_rng(1).uniform(size=(12, 6, 6, 3)).astype("float32")
     stack = keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomBrightness(0.5, value_range=(0, 1))])
     checks = []
-    for layer in (stack, keras.layers.RandomRotation(0.4)):
+    zoom = keras.layers.RandomZoom(0.4)
+    for layer in (stack, keras.layers.RandomRotation(0.4), lambda x: zoom(x, training=True)):
         feed = tfinput.from_arrays(np.repeat(x[:1], 12, axis=0), batch_size=4, batch_augment=layer)
         whole = [batch.numpy() for batch in feed.repeated.take(8)]
         for step in (1, 2, 5):
             tail = [batch.numpy() for batch in feed.at(step=step).repeated.take(2)]
             checks.append(all(np.array_equal(a, b) for a, b in zip(tail, whole[step:], strict=False)))
         checks.append(not any(np.array_equal(whole[0], other) for other in whole[1:]))
-    return checks
+    mask = (x[..., :1] > 0.5).astype("uint8")
+    pair = tfinput.from_arrays(np.repeat(mask, 3, axis=-1), mask, batch_size=12, shuffle=False, batch_augment=keras.layers.RandomFlip())
+    moved = next(iter(pair.train))
+    checks += [np.array_equal(moved[0][..., :1], moved[1]), not np.array_equal(moved[1], mask)]
+    return [bool(check) for check in checks]
 
 
 def columns(number: Any) -> Any:

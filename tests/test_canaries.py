@@ -108,3 +108,30 @@ def test_fit_on_a_feed_does_not_warn() -> None:
         model.evaluate(**feed.evaluate_args(), verbose=0)
         model.predict(**feed.predict_args(), verbose=0)
     assert int(model.optimizer.iterations) == 3 * feed.steps_per_epoch
+
+
+def test_names_inside_keras_and_tensorflow_that_pure_draws_rely_on() -> None:
+    flip = keras.layers.RandomFlip()
+    assert type(flip).__mro__[1].__name__ == "BaseImagePreprocessingLayer"
+    assert type(flip.backend).__name__ == "DynamicBackend"
+    assert hasattr(flip, "_get_seed_generator")
+    assert flip in keras.Sequential([flip])._flatten_layers()
+    graphs: list[str] = []
+    scopes: list[str] = []
+
+    def seen(x: Any) -> Any:
+        graphs.append(type(tf.compat.v1.get_default_graph()).__name__)
+        return x
+
+    def scoped(x: Any) -> Any:
+        scopes.append(tf.get_current_name_scope())
+        return x
+
+    @tf.function
+    def run(x: Any) -> Any:
+        return tf.cond(x[0] > 0, lambda: seen(x), lambda: x), tf.vectorized_map(scoped, x)
+
+    run(tf.range(3))
+    assert set(graphs) == {"CondBranchFuncGraph"}
+    assert scopes
+    assert all("loop_body" in scope.split("/") for scope in scopes)
