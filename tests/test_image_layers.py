@@ -70,13 +70,13 @@ def test_masks_move_with_their_images(name: str, option: str) -> None:
 def test_masks_move_with_images_whose_colours_change_too() -> None:
     feed = tfinput.from_arrays(IMAGES / 2 + 40, MASKS, batch_size=SIZE, shuffle=False, batch_augment=L.RandAugment(interpolation="nearest"))
     fits, moved = [], 0
-    for epoch in range(12):
+    for epoch in range(6):
         image, mask = one(feed.at(epoch=epoch))
         moved += int((mask.numpy() != MASKS).any())
         pairs = [(each.mean(-1).ravel(), there.ravel()) for each, there in zip(image.numpy(), mask.numpy(), strict=True)]
         fits += [abs(np.corrcoef(each, there)[0, 1]) for each, there in pairs if each.std() > 3 and there.std() > 0]
-    assert moved > 2
-    assert len(fits) > 6 * SIZE
+    assert moved > 1
+    assert len(fits) > 3 * SIZE
     assert np.quantile(fits, 0.05) > 0.85
 
 
@@ -115,6 +115,44 @@ def test_masks_and_boxes_move_together_and_ragged_boxes_stay_ragged() -> None:
     for number in range(SIZE):
         assert np.abs(boxes[number].numpy() - around(image[number].numpy())).max() < 2
         assert set(kinds[number].numpy()) == {number}
+
+
+FORMATS = {
+    "xyxy": lambda left, top, right, bottom: [left, top, right, bottom],
+    "yxyx": lambda left, top, right, bottom: [top, left, bottom, right],
+    "xywh": lambda left, top, right, bottom: [left, top, right - left, bottom - top],
+    "center_xywh": lambda left, top, right, bottom: [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top],
+    "rel_xyxy": lambda left, top, right, bottom: [left / WIDTH, top / HEIGHT, right / WIDTH, bottom / HEIGHT],
+    "rel_xywh": lambda left, top, right, bottom: [left / WIDTH, top / HEIGHT, (right - left) / WIDTH, (bottom - top) / HEIGHT],
+}
+
+
+@pytest.mark.parametrize("name", ["RandomFlip", "RandomTranslation", "RandomZoom"])
+@pytest.mark.parametrize("form", FORMATS)
+def test_boxes_may_be_written_in_keras_other_ways(form: str, name: str) -> None:
+    boxes = np.array([[FORMATS[form](*box)] for box in BOUNDS[:, 0]], np.float32)
+    y = {"boxes": boxes, "labels": np.zeros((SIZE, 1), np.int32)}
+    layer = MOVING[name](bounding_box_format=form)
+    image, moved = one(tfinput.from_arrays(IMAGES, y, batch_size=SIZE, shuffle=False, batch_augment=layer))
+    scale = [WIDTH, HEIGHT] * 2 if form.startswith("rel") else 1
+    for each, box in zip(image.numpy(), moved["boxes"].numpy()[:, 0], strict=True):
+        there = around(each)
+        if there is not None:
+            assert np.abs((box - FORMATS[form](*there)) * scale).max() < 2
+
+
+def test_weights_of_pixels_move_too_and_those_of_examples_stay() -> None:
+    weights = np.arange(SIZE, dtype="f4")
+    for layer in (L.RandomFlip(), keras.Sequential([L.RandomFlip(), L.RandomInvert(value_range=(0, 255), factor=0.0)])):
+        feed = tfinput.from_arrays(IMAGES, MASKS, MASKS[..., 0] / 2, batch_size=SIZE, shuffle=False, batch_augment=layer)
+        image, mask, weight = one(feed)
+        assert np.array_equal(image[..., :1] > 127, mask)
+        assert np.array_equal(mask[..., 0] / 2, weight)
+        assert (mask.numpy() != MASKS).any()
+        feed = tfinput.from_arrays(IMAGES, MASKS, weights, batch_size=SIZE, shuffle=False, batch_augment=layer)
+        assert np.array_equal(one(feed)[2], weights)
+    with pytest.raises(ValueError, match=r"Mirror, with sample_weight that belongs to them"):
+        tfinput.from_arrays(IMAGES, weights, MASKS[..., 0] / 2, batch_size=SIZE, batch_augment=Mirror())
 
 
 @pytest.mark.parametrize("padding", [0, -1])
@@ -217,6 +255,8 @@ def test_class_numbers_that_are_floats_are_refused_when_they_come() -> None:
         (L.RandomFlip(**XYXY), (BOXES["boxes"], PLAIN), r"y\[0\]: expected what RandomFlip can move"),
         (L.RandomRotation(0.1), np.zeros((32, 5, 2)), r"got an array of shape \(32, 5, 2\)"),
         (L.RandomFlip(), np.zeros((32, 4, 4, 1)), r"got an array of shape \(32, 4, 4, 1\).*as high and wide as the images"),
+        (L.RandomRotation(0.1, bounding_box_format="xywh"), BOXES, r"y\['boxes'\]: expected boxes as 'xyxy', .*got 'xywh'.*convert_format"),
+        (L.RandomPerspective(bounding_box_format="rel_xyxy"), BOXES, r"expected boxes as 'xyxy', .*got 'rel_xyxy'"),
         (L.RandomCrop(4, 4, **XYXY), BOXES, r"a layer whose boxes fit its images, got RandomCrop"),
         (L.RandAugment(**XYXY), BOXES, r"a layer whose boxes fit its images, got RandAugment"),
         (L.AugMix(), np.zeros((32, 8, 8)), r"a layer whose masks fit its images, got AugMix"),
@@ -239,7 +279,7 @@ def test_numbers_that_may_be_positions_are_refused_when_they_come(y: Any) -> Non
 @pytest.mark.parametrize(
     "y", [PLAIN, ONE_HOT, np.eye(4)[PLAIN], np.eye(4)[PLAIN] * 0.9 + 0.025, np.ones((32, 2), int), PLAIN / 7.0, np.array(["a", "b"] * 16)]
 )
-@pytest.mark.parametrize("layer", [L.RandomFlip(), L.RandAugment(), L.AugMix(), L.RandomElasticTransform()])
+@pytest.mark.parametrize("layer", [L.RandomFlip(), L.RandomElasticTransform()])
 def test_labels_stay_as_they_are(layer: Any, y: Any) -> None:
     feed = tfinput.from_arrays(ROUND, y, batch_size=32, shuffle=False, batch_augment=layer)
     assert np.array_equal(one(feed)[1], y if y.dtype.kind != "U" else y.astype("S"))

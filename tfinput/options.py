@@ -64,8 +64,12 @@ DOCUMENTED: dict[str, tuple[Any, str]] = {
         None,
         "A function of one training example; gets `seed` (two int32) for `tf.random.stateless_*` if it has such an argument.",
     ),
-    "batch_preprocess": (None, "The same as `preprocess` for a batch, or a Keras layer or model applied to `x`."),
-    "batch_augment": (None, "The same as `augment` for a batch, or a Keras layer or model applied to `x`."),
+    "batch_preprocess": (None, "The same as `preprocess` for a batch, or a Keras layer or model, as with `batch_augment`."),
+    "batch_augment": (
+        None,
+        "The same as `augment` for a batch, or a Keras layer or model: applied to `x`, and to masks, `boxes` or one-hot labels where it "
+        "moves pixels or mixes examples. Where these cannot go along, it is refused.",
+    ),
     "cache": (
         None,
         "Keep what `preprocess` gives: 'memory', or a folder of this machine. A source read as a stream then has the order of arrays.",

@@ -25,6 +25,7 @@ MOVES_MASKS = frozenset(
     }
 )
 MOVES_BOXES = frozenset({"RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomPerspective", "Resizing", "CenterCrop"})
+XYXY_ONLY = frozenset({"RandomRotation", "RandomPerspective"})  # wrong for boxes that are written another way
 MOVES = MOVES_MASKS | MOVES_BOXES | {"RandomElasticTransform", "AugMix", "MaxNumBoundingBoxes"}
 IN_INFERENCE = frozenset({"Resizing", "CenterCrop", "MaxNumBoundingBoxes"})  # The others do nothing then.
 STAYS = frozenset(
@@ -177,6 +178,9 @@ def _moved(seen: Scene, layer: Any, kind: str | None) -> list[companions.Field]:
         if not layer.bounding_box_format:
             fix = f"Say how boxes are written: {seen.layer}(…, bounding_box_format='xyxy')."
             raise seen.refuse(leaf, "a layer with a bounding_box_format", "none", fix)
+        if kind in XYXY_ONLY and layer.bounding_box_format != "xyxy":
+            fix = "Write them so in preprocess: keras.utils.bounding_boxes.convert_format does it."
+            raise seen.refuse(leaf, f"boxes as 'xyxy', which {seen.layer} moves right", f"{layer.bounding_box_format!r}", fix)
         fields.append(companions.boxes(seen))
     labels = [leaf for leaf in seen.labels if seen.values[leaf].dtype != tf.string]
     if labels and kind is None and _defines(layer, "transform_labels"):

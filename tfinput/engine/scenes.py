@@ -79,13 +79,13 @@ def scene(name: str, layer: Any, first: bool, element: tuple[Any, ...]) -> Scene
     for leaf in values:
         if leaf[0] == 2:
             seen.weight = leaf
-        elif leaf[-1] in BOXES:
+        if leaf[-1] in BOXES:
             beside = [other for other in values if other[:-1] == leaf[:-1] and other[-1] in CLASSES]
             classes = next((other for other in beside if values[other].shape.rank != 1), None)
             seen.boxes.append((leaf, classes))
             taken |= {leaf} if classes is None else {leaf, classes}
     for leaf in values:
-        if leaf not in taken and leaf != seen.weight:
+        if leaf not in taken and (leaf[0] < 2 or values[leaf].shape.rank not in (1, 2)):  # Weights may be of pixels too.
             _classify(seen, leaf)
     return seen
 
@@ -132,11 +132,11 @@ def _classify(seen: Scene, leaf: Leaf) -> None:
 
 
 def spatial(element: tuple[Any, ...]) -> Leaf | None:
-    """An array of `y` that looks like masks of the images in `x`, or is called boxes."""
+    """Targets or weights that look like masks of the images in `x`, or are called boxes."""
     values = dict(leaves(element))
     shapes = [value.shape for leaf, value in values.items() if leaf[0] == 0 and value.shape.rank == 4]
     for leaf, value in values.items():
-        if leaf[0] == 1 and shapes:
+        if leaf[0] > 0 and shapes:
             sides = [shape[1:3] for shape in shapes] + [shape[2:4] for shape in shapes]
             like = value.shape.rank == 3 and any(value.shape[1:3].is_compatible_with(each) for each in sides)
             if like or value.shape.rank == 4 or leaf[-1] in BOXES:
@@ -157,8 +157,9 @@ def refuse_positions(seen: Scene) -> None:
             low, high = tf.reduce_min(numbers, 1), tf.reduce_max(numbers, 1)
             shares = tf.abs(tf.reduce_sum(numbers, 1) - 1) < 1e-2
             several = tf.reduce_all((numbers == 0) | (numbers == 1), 1)
-            fix = f"numbers that may be positions in the images, which {seen.layer} moves: {BY_HAND}"
-            seen.values[leaf] = checked(value, several | (shares & (low >= 0) & (high <= 1)), f"{seen.called(leaf)} holds {fix}")
+            what = f"{seen.called(leaf)} holds numbers that may be positions in the images, which {seen.layer} moves"
+            fix = f"If they are none, pass {seen.name}=lambda x, y: (layer(x, training=True), y). Else move them in such a function."
+            seen.values[leaf] = checked(value, several | (shares & (low >= 0) & (high <= 1)), f"{what}. {fix}")
 
 
 def checked(value: Any, holds: Any, message: str) -> Any:
