@@ -287,10 +287,9 @@ def test_items_that_are_drawn_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_items_may_be_augmented(workers: int) -> None:
-    """Images with labels, and with masks that move along, in a torch dataset as elsewhere."""
-    import torch
+    """Images with labels, and with masks that move along, which a data set augments by itself."""
 
-    class Images(torch.utils.data.Dataset):  # type: ignore[misc, name-defined]
+    class Images:
         def __init__(self, masks: bool) -> None:
             self.masks = masks
 
@@ -298,14 +297,14 @@ def test_items_may_be_augmented(workers: int) -> None:
             return SIZE
 
         def __getitem__(self, index: int) -> Any:
-            image = torch.full((4, 4), float(index)) + torch.rand(4, 4)
-            return image, (image > image.mean()).float() if self.masks else index % 2
+            image = np.float32(index) + np.random.default_rng().random((4, 4), "float32")
+            return image, (image > image.mean()).astype("float32") if self.masks else index % 2
 
     feed = tfinput.from_sequence(Images(False), batch_size=20, validation_split=0.2, workers=workers)
     assert len(fitted(feed, 3).history["val_loss"]) == 3
     if workers == 0:
         feed = tfinput.from_sequence(Images(True), batch_size=20, validation_split=0.2)
-        assert len(ids(feed.train, 3 * feed.steps_per_epoch)) == 3 * feed.steps_per_epoch
+        assert len(ids(feed.repeated, 3 * feed.steps_per_epoch)) == 3 * feed.steps_per_epoch
 
 
 # The hashes.

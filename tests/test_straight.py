@@ -109,7 +109,7 @@ def decisions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         noted.append(decide(traced))
         return noted[-1]
 
-    monkeypatch.setattr(serial_map, "_straight", noting)
+    monkeypatch.setattr(serial_map, "_can_run_serially", noting)
     return noted
 
 
