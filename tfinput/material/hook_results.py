@@ -12,9 +12,9 @@ from tfinput.errors import refusal, short
 def check_result(name: str, result: Any, like: str) -> Any:
     """The result of the function that is called `name`; refused where a dataset could not hold it. `like` says what is meant.
 
-    >>> tensors("augment", {"a": 1.5}, "x, y")
+    >>> check_result("augment", {"a": 1.5}, "x, y")
     {'a': 1.5}
-    >>> tensors("augment", None, "x, y")
+    >>> check_result("augment", None, "x, y")
     Traceback (most recent call last):
         ...
     TypeError: tfinput: augment: expected tensors from it, got None. End it with: return x, y.

@@ -28,7 +28,7 @@ def converted(function: Callable[..., Any]) -> Callable[..., Any]:
 def map_in_caller(dataset: Any, function: Callable[..., Any]) -> Any:
     """The dataset of what `function` makes of each element, one after another; a `tf.function` is traced once for all datasets alike.
 
-    >>> dataset = mapped(tf.data.Dataset.range(3), lambda number: {"twice": 2 * number})
+    >>> dataset = map_in_caller(tf.data.Dataset.range(3), lambda number: {"twice": 2 * number})
     >>> [int(each["twice"]) for each in dataset]
     [0, 2, 4]
     """
